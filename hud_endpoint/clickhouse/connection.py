@@ -1,0 +1,30 @@
+"""The connection to ClickHouse over HTTP, from one URL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+
+def connect(url: str, *, connect_timeout: float = 5, read_timeout: float = 60) -> Client:
+    """Connect to `http(s)://[user[:password]@]host[:port]`; clients are not shared between threads.
+
+    Raises clickhouse_connect's OperationalError when the server does not answer.
+    """
+    import clickhouse_connect
+
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    return clickhouse_connect.get_client(
+        host=parts.hostname or "localhost",
+        port=parts.port or (8443 if secure else 8123),
+        username=unquote(parts.username or "default"),
+        password=unquote(parts.password or ""),
+        secure=secure,
+        connect_timeout=connect_timeout,
+        send_receive_timeout=read_timeout,
+        autogenerate_session_id=False,  # a session would serialise the queries of one client
+    )

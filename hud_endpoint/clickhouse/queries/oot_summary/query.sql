@@ -1,0 +1,32 @@
+-- One row a backend: how its finished jobs went in the window, worst pass rate first.
+-- A superseded attempt does not count: each job counts with every check run of its latest attempt.
+-- The pass rate's denominator is success + failure + timed_out; cancelled and others are counted, but judge nobody.
+WITH latest AS (
+    SELECT
+        *,
+        max(run_attempt) OVER (
+            PARTITION BY downstream_repo, delivery_id, workflow_name, run_id, job_name
+        ) AS latest_attempt
+    FROM default.oot_workflow_job FINAL
+    WHERE first_seen > now64(3) - toIntervalDay({days: UInt64})
+)
+
+SELECT
+    downstream_repo AS repo,
+    argMax(downstream_repo_level, first_seen) AS level,
+    countIf(conclusion = 'success') AS successes,
+    countIf(conclusion = 'failure') AS failures,
+    countIf(conclusion = 'timed_out') AS timed_out,
+    countIf(conclusion = 'cancelled') AS cancelled,
+    count() AS total,
+    successes + failures + timed_out AS judged,
+    if(judged > 0, successes / judged, NULL) AS pass_rate,
+    avgOrNullIf(duration_seconds, NOT times_estimated) AS avg_duration_s,
+    sum(total_tests) AS tests,
+    sum(failed_tests) AS tests_failed,
+    uniqExactIf((upstream_repo, pr_number), pr_number > 0) AS pull_requests,
+    max(first_seen) AS last_run
+FROM latest
+WHERE status = 'completed' AND run_attempt = latest_attempt
+GROUP BY repo
+ORDER BY pass_rate ASC NULLS LAST, repo ASC

@@ -1,0 +1,346 @@
+"""The wire models of every hop and their caps: the one place that knows the formats.
+
+`Callback` is what a downstream job posts to the relay (design 4.1, RFC-0054 hop 1); `RelayPayload` is what the relay
+posts to HUD (design 4.2, RFC-0054 hop 2). Both ignore fields they do not know and refuse values of the wrong type or
+out of range. Sizes are UTF-8 bytes. `docs/schema/` holds their JSON Schemas.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from hud_endpoint.errors import RefusedError
+
+RESULTS_TABLE = "torchci-oot-workflow-job"
+AUDIENCE = "pytorch-cross-repo-ci-relay"
+
+HUD_BODY_BYTES = 2 * 1024 * 1024
+RELAY_BODY_BYTES = HUD_BODY_BYTES - 64 * 1024  # the relay's envelope must still fit into HUD's cap
+KEY_BYTES = 2048  # DynamoDB's limit for a partition key
+NAME_BYTES = 512
+URL_BYTES = 2048
+MESSAGE_BYTES = 1024
+STACKTRACE_BYTES = 4096
+ENVIRONMENT_BYTES = 16 * 1024
+MAX_FAILED_TESTS = 1000
+
+Status = Literal["in_progress", "completed"]
+Conclusion = Literal[
+    "success", "failure", "cancelled", "timed_out", "skipped", "neutral", "action_required", "stale"
+]  # https://docs.github.com/rest/checks/runs, `conclusion`
+Level = Literal["L1", "L2", "L3", "L4"]
+Origin = Literal["job", "sweeper", "deferred"]
+
+M = TypeVar("M", bound=BaseModel)
+
+# Started by the downstream's own clock: nobody dispatched them, so they can't speak for a PR.
+SELF_REPORTED_EVENTS = frozenset({"nightly", "periodic"})
+
+_REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
+_SHA = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def is_sha(text: str) -> bool:
+    """Tell a full commit SHA from the free text that some nightlies send instead (`buildkite-<build>-<job>`)."""
+    return _SHA.fullmatch(text) is not None
+
+
+def cut(text: str, limit: int) -> str:
+    """Give the longest prefix of `text` that fits `limit` bytes, cut between characters."""
+    data = text.encode()
+    return text if len(data) <= limit else data[:limit].decode(errors="ignore")
+
+
+def cut_name(text: str) -> str:
+    """Cap a name at NAME_BYTES; a cut one ends in a hash of the whole, so two long names never become one."""
+    if len(text.encode()) <= NAME_BYTES:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{cut(text, NAME_BYTES - 13)}~{digest}"
+
+
+def _to_id(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("an id is a string or an integer, not a boolean")  # noqa: TRY004 - pydantic reports ValueError
+    return str(value) if isinstance(value, int | UUID) else value
+
+
+def _check_id(value: str) -> str:
+    if not value.strip() or len(value.encode()) > NAME_BYTES:
+        raise ValueError(f"an id has 1 to {NAME_BYTES} bytes")
+    return value
+
+
+def _to_count(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("a count is a JSON number")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _check_name(value: str) -> str:
+    if not value.strip():
+        raise ValueError("a name must not be empty")
+    return cut_name(value)
+
+
+def _check_url(value: str) -> str:
+    if len(value.encode()) > URL_BYTES:
+        raise ValueError(f"a URL has at most {URL_BYTES} bytes")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\x00-\x20\x7f\\]", value):
+        raise ValueError("only http(s) URLs with a host and without spaces are accepted")
+    return value
+
+
+def _check_repo(value: str) -> str:
+    if not _REPO.fullmatch(value):
+        raise ValueError("a repository is written owner/name")
+    return value
+
+
+def _check_time(value: object) -> object:
+    if value is not None and not isinstance(value, str | datetime):
+        raise ValueError("a time is an ISO 8601 string, such as 2026-05-04T03:02:01Z")
+    return value
+
+
+def _to_utc(value: datetime) -> datetime:
+    value = value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    if not _EARLIEST <= value < _LATEST:
+        raise ValueError("a time lies between the years 2000 and 2200")
+    return value.astimezone(UTC)
+
+
+def _blank_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+Id = Annotated[str, BeforeValidator(_to_id), AfterValidator(_check_id)]
+Name = Annotated[str, AfterValidator(_check_name)]
+Label = Annotated[str, AfterValidator(cut_name)]  # a name that may be empty
+Url = Annotated[str, AfterValidator(_check_url)]
+OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_is_none)]  # CRCR's client sends "" for none
+Repo = Annotated[str, AfterValidator(_check_repo)]
+Time = Annotated[datetime, BeforeValidator(_check_time), AfterValidator(_to_utc)]
+OptionalTime = Annotated[Time | None, BeforeValidator(_blank_is_none)]
+Count = Annotated[int, BeforeValidator(_to_count), Field(ge=0, le=10**12)]
+Seconds = Annotated[float, BeforeValidator(_to_count), Field(ge=0, le=10**9)]
+Attempt = Annotated[int, BeforeValidator(lambda v: v if not isinstance(v, bool) else None), Field(ge=1, le=10**6)]
+
+
+class _Wire(BaseModel):
+    """Unknown fields are never an error and never stored; values never change once validated."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Head(_Wire):
+    """The head commit of the upstream pull request."""
+
+    sha: Id | None = None
+
+
+class PullRequest(_Wire):
+    """The upstream pull request under test."""
+
+    number: Annotated[int, BeforeValidator(_to_count), Field(ge=1, le=2**53)]
+    head: Head | None = None
+
+
+class Repository(_Wire):
+    """The upstream repository."""
+
+    full_name: Repo = "pytorch/pytorch"
+
+
+class Upstream(_Wire):
+    """The part of the upstream's webhook payload that a dispatch carries (`client_payload.payload`)."""
+
+    pull_request: PullRequest | None = None
+    repository: Repository | None = None
+    head_sha: Id | None = None
+    after: Id | None = None
+
+
+class TestResults(_Wire):
+    """Counts of a job's tests; `failed` includes errors, `total` is their sum when absent."""
+
+    __test__ = False  # not a pytest class
+
+    passed: Count | None = None
+    failed: Count | None = None
+    skipped: Count | None = None
+    total: Count | None = None
+    errors: Count | None = None
+    flaky: Count | None = None
+    duration_seconds: Seconds | None = None
+
+
+class FailedTest(_Wire):
+    """One failed test; `capped` gives it within the caps."""
+
+    name: Name
+    classname: Label = ""
+    file: Label = ""
+    status: Literal["failure", "error"] = "failure"
+    message: str = ""
+    stacktrace: str = ""
+    duration_seconds: Seconds | None = None
+
+    def capped(self) -> FailedTest:
+        """Cut message and stacktrace to their caps; gives the same object where nothing is cut."""
+        message, stacktrace = cut(self.message, MESSAGE_BYTES), cut(self.stacktrace, STACKTRACE_BYTES)
+        if message == self.message and stacktrace == self.stacktrace:
+            return self
+        return self.model_copy(update={"message": message, "stacktrace": stacktrace})
+
+
+class Workflow(_Wire):
+    """What the downstream job says of itself."""
+
+    schema_version: Annotated[Literal["1"], BeforeValidator(_to_id)] = "1"
+    status: Status
+    conclusion: Annotated[Conclusion | None, BeforeValidator(_blank_is_none)] = None
+    name: Name
+    url: OptionalUrl = None
+    job_name: Name = "default"
+    check_run_id: Id | None = None
+    run_id: Id | None = None
+    run_attempt: Attempt = 1
+    started_at: OptionalTime = None
+    completed_at: OptionalTime = None
+    test_results: TestResults | None = None
+    artifact_url: OptionalUrl = None
+    failed_tests: list[FailedTest] = Field(default_factory=list)
+    environment: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if self.status == "completed" and self.conclusion is None:
+            raise ValueError("a completed callback needs a conclusion, such as success or failure")
+        if self.check_run_id is None and self.run_id is None:
+            raise ValueError("check_run_id or run_id is needed to tell one job from another")
+        if sum(len(f"{k}{v}".encode()) for k, v in self.environment.items()) > ENVIRONMENT_BYTES:
+            raise ValueError(f"environment has more than {ENVIRONMENT_BYTES} bytes")
+        return self
+
+    @property
+    def job_id(self) -> str:
+        """This execution of the job: `check_run_id`, else `{run_id}-{run_attempt}` as CRCR's client has it."""
+        return self.check_run_id or f"{self.run_id}-{self.run_attempt}"
+
+
+class Callback(_Wire):
+    """Hop 1: what a downstream job posts to the relay."""
+
+    event_type: Name = "pull_request"
+    delivery_id: Id
+    payload: Upstream = Field(default_factory=Upstream)
+    callback_token: Annotated[str, Field(max_length=4096)] | None = None
+    workflow: Workflow
+
+    @property
+    def upstream_sha(self) -> str:
+        """The upstream commit: head.sha, else head_sha, else after, else the delivery id (nightlies)."""
+        pull_request = self.payload.pull_request
+        head = pull_request.head if pull_request else None
+        return (head.sha if head else None) or self.payload.head_sha or self.payload.after or self.delivery_id
+
+
+class Dispatch(_Wire):
+    """What the upstream's webhook registers before it sends a dispatch (`POST /internal/dispatch`)."""
+
+    repo: Repo
+    delivery_id: Id
+    event_type: Name = "pull_request"
+    pr_number: Annotated[int, BeforeValidator(_to_count), Field(ge=0, le=2**53)] = 0
+    sha: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{40}$")]
+    upstream_repo: Repo = "pytorch/pytorch"
+
+
+class CiMetrics(_Wire):
+    """Seconds that the relay measured itself; null where meaningless."""
+
+    queue_time: Seconds | None = None
+    execution_time: Seconds | None = None
+
+
+class Trusted(_Wire):
+    """What the relay vouches for."""
+
+    verified_repo: Repo
+    downstream_repo_level: Level | None = None
+    ci_metrics: CiMetrics = Field(default_factory=CiMetrics)
+    received_at: OptionalTime = None
+    dispatch_verified: bool | None = None
+    origin: Origin = "job"
+    repository_id: Id | None = None
+    workflow_ref: str | None = None
+    event_name: str | None = None
+    ref: str | None = None
+    sha: str | None = None
+
+
+class Untrusted(_Wire):
+    """What the downstream says, passed on as it came."""
+
+    callback_payload: Callback
+
+
+class RelayPayload(_Wire):
+    """Hop 2: what the relay posts to HUD."""
+
+    trusted: Trusted
+    untrusted: Untrusted
+
+
+def dynamo_key(verified_repo: str, callback: Callback) -> str:
+    """Give the identity of one job's execution, `{repo}/{delivery_id}/{workflow}/{job}/{check_run_id}`.
+
+    `verified_repo` holds exactly one `/`, so nobody reaches another repo's keys.
+
+    Raises RefusedError `key_too_long` above DynamoDB's 2,048 bytes.
+    """
+    workflow = callback.workflow
+    key = f"{verified_repo}/{callback.delivery_id}/{workflow.name}/{workflow.job_name}/{workflow.job_id}"
+    if len(key.encode()) > KEY_BYTES:
+        raise RefusedError(
+            "key_too_long",
+            f"The job's key has {len(key.encode())} bytes and may have {KEY_BYTES}: "
+            "shorten the workflow name or the job-name input.",
+        )
+    return key
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """Validate a request body.
+
+    Raises RefusedError `invalid_json` where it is not JSON in UTF-8, and `invalid_callback` naming each wrong field.
+    """
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+        if problems[0]["type"] == "json_invalid":
+            raise RefusedError(
+                "invalid_json", f"The body is not JSON ({cut(problems[0]['msg'], 200)}): send one object, UTF-8."
+            ) from None
+        raise RefusedError("invalid_callback", f"The callback was refused: {_explain(problems)}") from None
+
+
+def _explain(problems: list[Any]) -> str:
+    told = [
+        f"{cut('.'.join(str(part) for part in problem['loc']) or 'body', 120)}: "
+        f"{cut(problem['msg'].removeprefix('Value error, '), 200)}"
+        for problem in problems[:3]
+    ]
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return "; ".join(told) + more + "."

@@ -1,0 +1,78 @@
+"""The public keys of OIDC issuers: cached, refreshed for an unknown `kid` with a cool-down, kept when it is down.
+
+Discovery follows OpenID Connect Discovery 1.0 section 4, keys are RFC 7517 JWK sets.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import jwt
+import requests
+
+from hud_endpoint.errors import RefusedError
+
+FRESH_SECONDS = 3600.0
+COOL_DOWN_SECONDS = 30.0  # an attacker who invents kids makes us ask the issuer at most this often
+_TIMEOUT = (3.05, 5.0)
+_MAX_BYTES = 512 * 1024
+
+
+class KeySet:
+    """The RSA keys of one issuer, by `kid`."""
+
+    def __init__(self, issuer: str, session: requests.Session) -> None:
+        self._issuer = issuer
+        self._session = session
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def key(self, kid: str) -> jwt.PyJWK:
+        """Give the key.
+
+        Raises RefusedError `invalid_token` for a kid the issuer does not have, `issuer_unavailable` when no keys
+        could be fetched yet.
+        """
+        with self._lock:
+            now = time.monotonic()
+            stale = now - self._fetched_at > FRESH_SECONDS
+            if (stale or kid not in self._keys) and now - self._tried_at > COOL_DOWN_SECONDS:
+                self._tried_at = now
+                self._refresh(now)
+            if kid in self._keys:
+                return self._keys[kid]
+            if not self._keys:
+                raise RefusedError(
+                    "issuer_unavailable",
+                    f"The keys of {self._issuer} can't be fetched right now: try again in a minute.",
+                )
+        raise RefusedError("invalid_token", f"The token is signed with a key that {self._issuer} does not publish.")
+
+    def _refresh(self, now: float) -> None:
+        try:
+            discovery = self._get(f"{self._issuer}/.well-known/openid-configuration")
+            keys = self._get(str(discovery["jwks_uri"]))["keys"]
+            # Only RSA signing keys: nothing else may verify an RS256 signature.
+            fresh = {
+                jwk["kid"]: jwt.PyJWK(jwk, algorithm="RS256")
+                for jwk in keys
+                if jwk.get("kty") == "RSA" and jwk.get("use", "sig") == "sig" and isinstance(jwk.get("kid"), str)
+            }
+        except (requests.RequestException, jwt.PyJWKError, ValueError, KeyError, TypeError, AttributeError):
+            return  # stale keys still verify; the cool-down paces the next try
+        if fresh:
+            self._keys, self._fetched_at = fresh, now
+
+    def _get(self, url: str) -> Any:  # noqa: ANN401 - JSON
+        with self._session.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True) as response:
+            if response.status_code != 200:
+                raise ValueError(f"HTTP {response.status_code}")
+            body = response.raw.read(_MAX_BYTES + 1, decode_content=True)
+        if len(body) > _MAX_BYTES:
+            raise ValueError("too large")
+        return json.loads(body)

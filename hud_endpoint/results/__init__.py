@@ -1,0 +1,1 @@
+"""The write side of HUD: validated callbacks become job records in DynamoDB."""

@@ -1,0 +1,97 @@
+"""Child processes of the local stack: started, probed until ready, watched, stopped; a crash tells its last words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from scripts.local.state import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 5.0
+_LAST_LINES = 15
+
+
+@dataclass
+class Process:
+    """One child and its log file."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    log: Path
+    ready: Callable[[], bool]
+    popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, which is its group's as well."""
+        if self.popen is None:
+            raise LocalError(f"{self.name} has not been started.")
+        return self.popen.pid
+
+    def start(self) -> None:
+        """Start the child in a process group of its own, so that the terminal's Ctrl-C reaches the supervisor only."""
+        with self.log.open("wb") as log:
+            # Its stdin is a pipe that nobody writes to: the ClickHouse server ends when we do, even after kill -9.
+            self.popen = subprocess.Popen(
+                self.argv, env=dict(self.env), stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait_ready(self, deadline: float) -> None:
+        """Wait until the probe answers. Raises LocalError naming the child when it ends or takes too long."""
+        while not self.ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise LocalError(f"{self.name} was not ready within {READY_SECONDS:.0f} s.\n{self.last_words()}")
+            time.sleep(0.02)
+
+    def check(self) -> None:
+        """Raise LocalError when the child has ended."""
+        if self.popen is not None and (code := self.popen.poll()) is not None:
+            raise LocalError(f"{self.name} ended unexpectedly (exit code {code}).\n{self.last_words()}")
+
+    def stop(self) -> None:
+        """End the child, gently first."""
+        if self.popen is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.popen.poll() is not None:
+                break
+            os.killpg(self.popen.pid, number)
+            try:
+                self.popen.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+        if self.popen.stdin:
+            self.popen.stdin.close()
+
+    def last_words(self) -> str:
+        """The end of the child's log."""
+        lines = self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:] if self.log.exists() else []
+        told = "\n".join(f"  | {line}" for line in lines) or "  | (nothing)"
+        return f"The last lines of {self.log}:\n{told}"
+
+
+def free_port(wanted: int, name: str) -> int:
+    """Give a free port on loopback: the wanted one, or any for 0. Raises LocalError when the wanted one is in use."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise LocalError(
+                f"Port {wanted} for {name} can't be used ({error.strerror}): "
+                f"choose another with --{name}-port, or leave it out for a free one."
+            ) from None
+        port: int = probe.getsockname()[1]
+        return port

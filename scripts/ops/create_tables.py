@@ -1,0 +1,119 @@
+"""Creates every table, in DynamoDB and ClickHouse; run it as often as you like: what exists is left alone.
+
+python -m scripts.ops.create_tables                       # AWS_ENDPOINT_URL and CLICKHOUSE_URL say where
+python -m scripts.ops.create_tables --dry-run             # prints what it would create, on all three targets
+python -m scripts.ops.create_tables --dry-run --target cloud
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, get_args
+
+from hud_endpoint.clickhouse.schema import Target, statements
+from hud_endpoint.contract import RESULTS_TABLE
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+RELAY_TABLE = "torchci-oot-relay"
+REPLICATOR_TABLE = "torchci-oot-replicator"
+
+
+def dynamodb_tables() -> list[dict[str, Any]]:
+    """Give the CreateTable request of each table; `ttl` beside it names the attribute that expires items."""
+    index = {"Projection": {"ProjectionType": "ALL"}}
+    key = {"AttributeType": "S"}
+    return [
+        {
+            "TableName": os.environ.get("RESULTS_TABLE", RESULTS_TABLE),
+            "KeySchema": [{"AttributeName": "dynamoKey", "KeyType": "HASH"}],
+            "AttributeDefinitions": [
+                {"AttributeName": name, **key} for name in ("dynamoKey", "running_repo", "running_pr")
+            ],
+            # Sparse: only running jobs carry these attributes, so the indexes hold what runs now and nothing else.
+            "GlobalSecondaryIndexes": [
+                {"IndexName": name, "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}], **index}
+                for name in ("running_repo", "running_pr")
+            ],
+            "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+            "BillingMode": "PAY_PER_REQUEST",
+        },
+        *(
+            {
+                "TableName": name,
+                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+                "AttributeDefinitions": [{"AttributeName": "pk", **key}],
+                "BillingMode": "PAY_PER_REQUEST",
+            }
+            for name in (os.environ.get("RELAY_TABLE", RELAY_TABLE), REPLICATOR_TABLE)
+        ),
+    ]
+
+
+def create_dynamodb(client: DynamoDBClient) -> list[str]:
+    """Create the DynamoDB tables that are missing, with TTL on `expires_at`; gives their names."""
+    created = []
+    for table in dynamodb_tables():
+        name = table["TableName"]
+        try:
+            client.create_table(**table)
+        except client.exceptions.ResourceInUseException:
+            continue
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        client.update_time_to_live(
+            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
+        )
+        created.append(name)
+    return created
+
+
+def create_clickhouse(url: str, target: Target, retention_days: int, cluster: str) -> int:
+    """Run the schema's statements; gives how many."""
+    from hud_endpoint.clickhouse.connection import connect
+
+    client = connect(url)
+    ddl = statements(target, retention_days=retention_days, cluster=cluster)
+    for statement in ddl:
+        client.command(statement)
+    return len(ddl)
+
+
+def main() -> int:
+    """Run from the command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dry-run", action="store_true", help="print the DDL, change nothing")
+    parser.add_argument(
+        "--target", choices=get_args(Target), help="ClickHouse: one server (default), Cloud, own cluster"
+    )
+    parser.add_argument("--cluster", default="default", help="the cluster's name, for --target cluster")
+    parser.add_argument("--retention-days", type=int, default=int(os.environ.get("RETENTION_DAYS", "100")))
+    options = parser.parse_args()
+    if options.dry_run:
+        print(json.dumps({"dynamodb": dynamodb_tables()}, indent=2))
+        for target in [options.target] if options.target else get_args(Target):
+            print(f"\n-- ClickHouse, {target}\n")
+            ddl = statements(target, retention_days=options.retention_days, cluster=options.cluster)
+            print(";\n\n".join(ddl) + ";")
+        return 0
+
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    url = os.environ.get("CLICKHOUSE_URL", "http://127.0.0.1:8123")
+    try:
+        created = create_dynamodb(boto3.client("dynamodb"))
+        count = create_clickhouse(url, options.target or "local", options.retention_days, options.cluster)
+    except (BotoCoreError, ClientError, ClickHouseError) as error:
+        print(f"create_tables: {str(error)[:500]}\nIs AWS_ENDPOINT_URL or CLICKHOUSE_URL right?", file=sys.stderr)
+        return 1
+    print(f"DynamoDB: created {', '.join(created) or 'nothing, all there'}; ClickHouse: {count} statements run")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
