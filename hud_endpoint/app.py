@@ -56,7 +56,7 @@ def hud(settings: HudSettings | None = None) -> FastAPI:
     app = FastAPI(title="oot-hud", docs_url=None, redoc_url=None)
     answer_errors(app, "error")
     app.include_router(results_router(settings, ResultStore(_dynamodb(), settings.results_table)))
-    app.include_router(summary_router(_client_per_thread(settings.clickhouse_url)))
+    app.include_router(summary_router(_client_per_thread(settings.clickhouse_url), settings.banner))
     _add_health(app)
 
     @app.get("/", include_in_schema=False)

@@ -44,6 +44,7 @@ M = TypeVar("M", bound=BaseModel)
 SELF_REPORTED_EVENTS = frozenset({"nightly", "periodic"})
 
 _REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _SHA = re.compile(r"[0-9a-f]{40}", re.IGNORECASE)
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -70,6 +71,8 @@ def cut_name(text: str) -> str:
 def _to_id(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("an id is a string or an integer, not a boolean")  # noqa: TRY004 - pydantic reports ValueError
+    if isinstance(value, int) and value.bit_length() > 63:
+        raise ValueError("an id beyond 64 bits must be a string: JSON parsers round such numbers")
     return str(value) if isinstance(value, int | UUID) else value
 
 
@@ -107,7 +110,8 @@ def _check_repo(value: str) -> str:
 
 
 def _check_time(value: object) -> object:
-    if value is not None and not isinstance(value, str | datetime):
+    # Without the pattern, pydantic takes "1714792921" for seconds since 1970, or milliseconds, as it guesses.
+    if not (value is None or isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value))):
         raise ValueError("a time is an ISO 8601 string, such as 2026-05-04T03:02:01Z")
     return value
 
@@ -338,7 +342,7 @@ def parse(model: type[M], body: bytes) -> M:
 
 def _explain(problems: list[Any]) -> str:
     told = [
-        f"{cut('.'.join(str(part) for part in problem['loc']) or 'body', 120)}: "
+        f"{cut('.'.join(str(part) for part in problem['loc']) or 'body', 64)}: "
         f"{cut(problem['msg'].removeprefix('Value error, '), 200)}"
         for problem in problems[:3]
     ]

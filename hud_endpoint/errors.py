@@ -35,7 +35,6 @@ CODES: dict[str, int] = {
     "hud_rejected": 502,
     "hud_unavailable": 502,
     "issuer_unavailable": 503,
-    "allowlist_unavailable": 503,
     "dashboard_unavailable": 503,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -44,6 +45,11 @@ def answer_errors(app: FastAPI, field: str) -> None:
     @app.exception_handler(RefusedError)
     async def refused(_request: Request, error: RefusedError) -> JSONResponse:
         return answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+        problem = error.errors()[0]
+        return answer(RefusedError("invalid_parameter", f"{problem['loc'][-1]}: {problem['msg']}."))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:

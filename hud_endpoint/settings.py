@@ -41,6 +41,7 @@ class HudSettings(_Settings):
     )
     results_table: str = Field(default=RESULTS_TABLE, description="DynamoDB table of the job records")
     clickhouse_url: str = Field(default="http://127.0.0.1:8123", description="http(s)://[user[:password]@]host[:port]")
+    banner: str = Field(default="", description="A line on top of every page, for an announcement")
     retention_days: int = Field(default=100, ge=1, description="Days after which DynamoDB may expire a record")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
+# The driver logs, with a traceback, what it raises as well: whoever has set up no logging shall not see it twice.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 
 def connect(url: str, *, connect_timeout: float = 5, read_timeout: float = 60) -> Client:

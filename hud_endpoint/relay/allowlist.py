@@ -101,11 +101,14 @@ def _entries(level: Level, raw: object) -> Iterator[Entry]:
 
 
 def _one(level: Level, device: str, item: object) -> Iterator[Entry]:
-    mapping = item if isinstance(item, dict) else {item: None}
-    for repo, oncalls in mapping.items():
+    for repo, about in item.items() if isinstance(item, dict) else [(item, None)]:
         try:
             name = _REPO.validate_python(repo)
         except ValidationError:
             raise AllowlistError(f"{level}: {repo!r} is not written owner/name") from None
+        # CRCR's newer entries are mappings; their `events` say what is dispatched, which is not decided here.
+        oncalls = about.get("oncalls") if isinstance(about, dict) else about
         names = oncalls.split(",") if isinstance(oncalls, str) else oncalls or []
+        if not isinstance(names, list):
+            raise AllowlistError(f"{level}: the oncalls of {repo} are neither a list nor text separated by commas")
         yield Entry(name, level, device, tuple(str(one).strip() for one in names))

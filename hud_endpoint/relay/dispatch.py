@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from hud_endpoint.contract import Dispatch
+from hud_endpoint.contract import Dispatch, cut
 from hud_endpoint.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -43,22 +43,27 @@ class Dispatches:
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
+        same = {"S": dispatch.model_dump_json()}
         try:
             self._client.put_item(
                 TableName=self._table,
                 Item={
                     **_key(dispatch.repo, dispatch.delivery_id),
-                    "dispatch": {"S": dispatch.model_dump_json()},
+                    "dispatch": same,
                     "at": {"N": repr(now)},
                     "expires_at": {"N": str(int(now) + KEEP_SECONDS)},
                 },
-                ConditionExpression="attribute_not_exists(pk) OR dispatch = :same",
-                ExpressionAttributeValues={":same": {"S": dispatch.model_dump_json()}},
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except self._client.exceptions.ConditionalCheckFailedException:
+        except self._client.exceptions.ConditionalCheckFailedException as refusal:
+            response: dict[str, Any] = dict(refusal.response)
+            if response.get("Item", {}).get("dispatch") == same:
+                return  # sent again; the queue began with the first
             raise RefusedError(
                 "dispatch_conflict",
-                f"Delivery {dispatch.delivery_id} was already recorded for {dispatch.repo} with another PR or SHA.",
+                f"Delivery {cut(dispatch.delivery_id, 100)} was already recorded for {dispatch.repo} "
+                "with another PR or SHA.",
             ) from None
         except (ClientError, BotoCoreError) as error:
             raise _unavailable(error) from error

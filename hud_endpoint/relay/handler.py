@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import orjson
 
-from hud_endpoint.contract import SELF_REPORTED_EVENTS, Callback, dynamo_key, parse
+from hud_endpoint.contract import SELF_REPORTED_EVENTS, Callback, cut, dynamo_key, parse
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.dispatch import Dispatches, check_callback_token, sign_callback_token
 from hud_endpoint.relay.forward import forward
@@ -63,7 +63,10 @@ class ResultHandler:
         callback = parse(Callback, body)
         _check_run(identity, callback)
         recorded = self._find_dispatch(identity, callback)
-        raw: dict[str, Any] = orjson.loads(body)
+        try:
+            raw: dict[str, Any] = orjson.loads(body)
+        except orjson.JSONDecodeError as error:  # NaN and 1e999, which pydantic lets pass where nobody reads them
+            raise RefusedError("invalid_json", f"The body is not JSON ({error.msg}): send one object, UTF-8.") from None
         if recorded:
             raw |= _upstream(recorded.dispatch)
         elif callback.event_type in SELF_REPORTED_EVENTS:
@@ -123,7 +126,7 @@ class ResultHandler:
         if recorded is None and self._settings.dispatch_policy == "required":
             raise RefusedError(
                 "no_dispatch",
-                f"No dispatch {callback.delivery_id} was sent to {identity.repo}: "
+                f"No dispatch {cut(callback.delivery_id, 100)} was sent to {identity.repo}: "
                 "run the workflow on repository_dispatch, or report as nightly with delivery-id and event-type.",
             )
         return recorded
@@ -139,12 +142,13 @@ def _check_run(identity: Identity, callback: Callback) -> None:
     own = {identity.check_run_id, f"{identity.run_id}-{identity.run_attempt}"}
     for name, (said, proven) in claimed.items():
         if said is not None and said != proven:
-            raise RefusedError("run_mismatch", f"workflow.{name} is {said}, but the token was issued to {proven}.")
+            raise _mismatch(name, str(said), str(proven))
     if identity.check_run_id is not None and workflow.job_id not in own:
-        raise RefusedError(
-            "run_mismatch",
-            f"workflow.check_run_id is {workflow.job_id}, but the token was issued to {identity.check_run_id}.",
-        )
+        raise _mismatch("check_run_id", workflow.job_id, identity.check_run_id)
+
+
+def _mismatch(name: str, said: str, proven: str) -> RefusedError:
+    return RefusedError("run_mismatch", f"workflow.{name} is {cut(said, 100)}, but the token was issued to {proven}.")
 
 
 def _upstream(dispatch: Dispatch) -> dict[str, Any]:

@@ -5,13 +5,14 @@ Discovery follows OpenID Connect Discovery 1.0 section 4, keys are RFC 7517 JWK 
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from typing import Any
 
 import jwt
+import orjson
 import requests
+from urllib3.exceptions import HTTPError
 
 from hud_endpoint.errors import RefusedError
 
@@ -19,6 +20,16 @@ FRESH_SECONDS = 3600.0
 COOL_DOWN_SECONDS = 30.0  # an attacker who invents kids makes us ask the issuer at most this often
 _TIMEOUT = (3.05, 5.0)
 _MAX_BYTES = 512 * 1024
+# What an issuer that is down, or talks nonsense, ends in; urllib3's own errors come while the body is being read.
+_FAILURES = (
+    requests.RequestException,
+    HTTPError,
+    jwt.PyJWTError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
 
 
 class KeySet:
@@ -63,7 +74,7 @@ class KeySet:
                 for jwk in keys
                 if jwk.get("kty") == "RSA" and jwk.get("use", "sig") == "sig" and isinstance(jwk.get("kid"), str)
             }
-        except (requests.RequestException, jwt.PyJWKError, ValueError, KeyError, TypeError, AttributeError):
+        except _FAILURES:
             return  # stale keys still verify; the cool-down paces the next try
         if fresh:
             self._keys, self._fetched_at = fresh, now
@@ -75,4 +86,4 @@ class KeySet:
             body = response.raw.read(_MAX_BYTES + 1, decode_content=True)
         if len(body) > _MAX_BYTES:
             raise ValueError("too large")
-        return json.loads(body)
+        return orjson.loads(body)

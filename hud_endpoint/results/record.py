@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 Value = str | int | float | bool
 
-DETAILS_BYTES = (350 - 32) * 1024  # an item stays under 350 KB (DynamoDB's limit is 400); the other fields need 32
+ITEM_BYTES = 350 * 1024  # DynamoDB's limit is 400 KB
+_OTHERS_BYTES = 16 * 1024  # what all fields but the failed tests and the environment can take together
 OPENING_FIELDS = ("started_at", "queue_time")  # owned by in_progress
 RUNNING_FIELDS = ("running_repo", "running_pr")  # sparse indexes: only on a job that has not ended
 IDENTITY_FIELDS = (
@@ -135,8 +137,10 @@ def iso(time: datetime | None) -> str | None:
 
 
 def _result(workflow: Workflow, trusted: Trusted) -> dict[str, Value | None]:
-    details, truncated = _failed_tests_json(workflow.failed_tests)
-    environment = orjson.dumps(workflow.environment, option=orjson.OPT_SORT_KEYS).decode()
+    # json, not orjson: an environment may hold integers beyond 64 bits.
+    environment = json.dumps(workflow.environment, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    limit = ITEM_BYTES - _OTHERS_BYTES - len(environment.encode())  # escaped, it may be six times its cap
+    details, truncated = _failed_tests_json(workflow.failed_tests, limit)
     return {
         "conclusion": workflow.conclusion,
         "execution_time": trusted.ci_metrics.execution_time,
@@ -165,8 +169,8 @@ def _counts(results: TestResults | None) -> dict[str, Value | None]:
     }
 
 
-def _failed_tests_json(tests: list[FailedTest]) -> tuple[str | None, int]:
-    """Give the failed tests as JSON within the caps, and how many were cut short or left out.
+def _failed_tests_json(tests: list[FailedTest], limit: int) -> tuple[str | None, int]:
+    """Give the failed tests as JSON within `limit` bytes, and how many were cut short or left out.
 
     Where the item would grow past its cap, stacktraces go first, then messages, then whole entries.
     """
@@ -179,7 +183,7 @@ def _failed_tests_json(tests: list[FailedTest]) -> tuple[str | None, int]:
     total = sum(sizes)
     for field in ("stacktrace", "message"):
         for index in reversed(range(len(rows))):
-            if total <= DETAILS_BYTES:
+            if total <= limit:
                 break
             if rows[index][field]:
                 rows[index][field] = ""
@@ -187,7 +191,7 @@ def _failed_tests_json(tests: list[FailedTest]) -> tuple[str | None, int]:
                 total -= sizes[index]
                 sizes[index] = len(orjson.dumps(rows[index])) + 1
                 total += sizes[index]
-    while rows and total > DETAILS_BYTES:
+    while rows and total > limit:
         rows.pop()
         total -= sizes.pop()
     left_out = len(tests) - len(rows)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from hud_endpoint.contract import cut
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.results.record import (
     RELAY_FIELDS,
@@ -62,7 +63,7 @@ class ResultStore:
         if write.rank is Rank.COMPLETED and not _same_completion(write, stored):
             raise RefusedError(
                 "conflicting_completion",
-                f"Job {write.key} has already ended with another result, which is final: "
+                f"Job {cut(write.key, 200)} has already ended with another result, which is final: "
                 "report each attempt once, and give each matrix leg a job-name of its own.",
             )
         return Outcome.DUPLICATE

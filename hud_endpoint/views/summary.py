@@ -33,7 +33,7 @@ _PAGE_HEADERS = {
 }
 
 
-def summary_router(connect: Callable[[], Client]) -> APIRouter:
+def summary_router(connect: Callable[[], Client], banner: str = "") -> APIRouter:
     """Build the routes; `connect` gives a ClickHouse client of the calling thread's own."""
     router = APIRouter(tags=["pages"])
     templates = jinja2.Environment(
@@ -43,7 +43,8 @@ def summary_router(connect: Callable[[], Client]) -> APIRouter:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"percent": _percent, "duration": _duration, "utc": _utc}
+    templates.filters |= {"percent": _percent, "duration": _duration, "utc": _utc, "verdict": _verdict}
+    templates.globals |= {"ago": _ago}
     style = (files("hud_endpoint.views") / "static" / "style.css").read_bytes()
 
     def backends(days: int) -> list[dict[str, Any]]:
@@ -54,7 +55,8 @@ def summary_router(connect: Callable[[], Client]) -> APIRouter:
         except Exception as error:
             log.warning("summary query failed", exc_info=error)
             raise RefusedError(
-                "dashboard_unavailable", "ClickHouse does not answer right now; results are still being accepted."
+                "dashboard_unavailable",
+                "ClickHouse did not answer this page's query; results are still being accepted. Try again in a minute.",
             ) from error
 
     @router.get("/oot.json")
@@ -75,7 +77,12 @@ def summary_router(connect: Callable[[], Client]) -> APIRouter:
         except RefusedError as error:
             problem, status = error, error.status
         page = templates.get_template("summary.html").render(
-            backends=rows, days=days, windows=WINDOWS, problem=problem, generated_at=datetime.now(UTC)
+            backends=rows,
+            days=days,
+            windows=WINDOWS,
+            problem=problem,
+            banner=banner,
+            now=datetime.now(UTC),
         )
         return HTMLResponse(page, status_code=status, headers=_PAGE_HEADERS)
 
@@ -84,6 +91,25 @@ def summary_router(connect: Callable[[], Client]) -> APIRouter:
         return Response(style, media_type="text/css", headers={"cache-control": "public, max-age=300"})
 
     return router
+
+
+def _verdict(share: float | None) -> str:
+    """The RFC's bands: green from 95 %, yellow from 80 %, red below."""
+    if share is None:
+        return "none"
+    return "good" if share >= 0.95 else "fair" if share >= 0.8 else "poor"
+
+
+def _ago(now: datetime, time: datetime) -> str:
+    minutes = max(0, round((now - _aware(time)).total_seconds() / 60))
+    if minutes < 60:
+        return f"{minutes} min ago"
+    hours = minutes // 60
+    return f"{hours} h ago" if hours < 48 else f"{hours // 24} d ago"
+
+
+def _aware(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _percent(share: float | None) -> str:
@@ -96,9 +122,10 @@ def _duration(seconds: float | None) -> str:
         return NOTHING
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min" if minutes >= 10 else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def _utc(time: datetime) -> str:
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    return time.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return _aware(time).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,10 +44,18 @@ class Process:
 
     def start(self) -> None:
         """Start the child in a process group of its own, so that the terminal's Ctrl-C reaches the supervisor only."""
-        with self.log.open("wb") as log:
-            # Its stdin is a pipe that nobody writes to: the ClickHouse server ends when we do, even after kill -9.
+        self.stop()
+        with self.log.open("ab") as log:
+            # Its stdin is a pipe that nobody writes to: the ClickHouse server serves until it closes.
             self.popen = subprocess.Popen(
-                self.argv, env=dict(self.env), stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                self.argv,
+                env=dict(self.env),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # Safe here: children are started by the main thread, and the function only makes a system call.
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
             )
 
     def wait_ready(self, deadline: float) -> None:
@@ -61,25 +72,29 @@ class Process:
             raise LocalError(f"{self.name} ended unexpectedly (exit code {code}).\n{self.last_words()}")
 
     def stop(self) -> None:
-        """End the child, gently first."""
+        """End the child, gently first; one that has ended or never started is left alone."""
         if self.popen is None:
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self.popen.poll() is not None:
                 break
             os.killpg(self.popen.pid, number)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.popen.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
         if self.popen.stdin:
             self.popen.stdin.close()
+        self.popen = None
 
     def last_words(self) -> str:
         """The end of the child's log."""
         lines = self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:] if self.log.exists() else []
         told = "\n".join(f"  | {line}" for line in lines) or "  | (nothing)"
         return f"The last lines of {self.log}:\n{told}"
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this child when its parent dies, even by kill -9 (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def free_port(wanted: int, name: str) -> int:

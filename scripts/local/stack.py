@@ -20,7 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import requests
+from botocore.exceptions import BotoCoreError, ClientError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from hud_endpoint.contract import RESULTS_TABLE
 from scripts.local import state
@@ -83,6 +86,7 @@ class Stack:
             "CALLBACK_SIGNING_KEY": signing_key,
             "ALLOWLIST": str(allowlist),
             "OIDC_ISSUERS": mine.get("OIDC_ISSUERS") or github_url,
+            "BANNER": f"Local stack. Every backend but {SAMPLE_REPO} is made-up sample history.",
         }
         # Listed before they start, so that stop() ends whatever had started when something failed.
         stores = []
@@ -242,8 +246,8 @@ def _child_environment(aws_url: str) -> dict[str, str]:
 
 def aws_client_options(stack_state: dict[str, Any]) -> dict[str, Any]:
     """The arguments with which boto3.client reaches the stack's AWS from this process."""
-    if os.environ.get("AWS_ENDPOINT_URL"):
-        return {}
+    if os.environ.get("AWS_ENDPOINT_URL"):  # the user's own, with their credentials
+        return {"region_name": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"}
     return {
         "endpoint_url": stack_state["aws_endpoint_url"],
         "region_name": "us-east-1",
@@ -253,11 +257,14 @@ def aws_client_options(stack_state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _create_tables(aws_url: str, clickhouse_url: str) -> None:
-    import boto3
-
-    options = aws_client_options({"aws_endpoint_url": aws_url})
-    create_tables.create_dynamodb(boto3.client("dynamodb", **options))
-    create_tables.create_clickhouse(clickhouse_url, "local", 100, "default")
+    try:
+        create_tables.create_dynamodb(boto3.client("dynamodb", **aws_client_options({"aws_endpoint_url": aws_url})))
+    except (BotoCoreError, ClientError) as error:
+        raise LocalError(f"AWS at {aws_url} can't be used: {error}") from None
+    try:
+        create_tables.create_clickhouse(clickhouse_url, "local", 100, "default")
+    except ClickHouseError as error:
+        raise LocalError(f"ClickHouse at {clickhouse_url} can't be used: {str(error)[:300]}") from None
 
 
 def _answers(url: str) -> Callable[[], bool]:

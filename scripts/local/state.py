@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_LOCK_TRIES = 10
 DEFAULT_DIR = Path(".local")
 
 
@@ -39,10 +42,14 @@ def lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise LocalError(f"The state folder {folder} can't be used ({error.strerror}): run `make clean`.") from None
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LocalError(f"A local stack already runs in {folder}: stop it with `make down`.") from None
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # another stack, or only somebody who is looking for one
+                time.sleep(0.05)
+        else:
+            raise LocalError(f"A local stack already runs in {folder}: stop it with `make down`.")
         yield
 
 
@@ -70,3 +77,8 @@ def read(folder: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not isinstance(state.get("pid"), int):
         raise LocalError(f"{folder / 'stack.json'} is damaged (no pid): stop the stack with Ctrl-C, then `make clean`.")
     return state
+
+
+def uses_real_clickhouse() -> bool:
+    """Tell whether the user's own ClickHouse stands in: then nothing made up is put into it."""
+    return bool(os.environ.get("CLICKHOUSE_URL"))

@@ -54,12 +54,12 @@ class Transform:
         image = change.get("OldImage" if removed else "NewImage")
         if not image:
             raise PoisonError("the record has no image: the stream's view type must be NEW_AND_OLD_IMAGES")
-        item = {name: _plain(_deserialize(value)) for name, value in image.items()}
-        if item.get("status") not in self._statuses:
-            return None
+        item = {name: _value(name, value) for name, value in image.items()}
         for name in _REQUIRED:
             if not item.get(name):
                 raise PoisonError(f"{name} is missing")
+        if item["status"] not in self._statuses:
+            return None
         created_at = change.get("ApproximateCreationDateTime") or EPOCH
         item |= _derived(item, created_at, removed=removed)
         return [self._cell(name, cast, default, item) for name, cast, default in self._columns]
@@ -77,14 +77,16 @@ class Transform:
 
 def _derived(item: Mapping[str, Any], created_at: datetime, *, removed: bool) -> dict[str, Any]:
     """Give what is computed here and never stored in DynamoDB: version, first_seen, fallback times, the tombstone."""
-    started_at, completed_at = _time_or_none(item.get("started_at")), _time_or_none(item.get("completed_at"))
+    started_at, completed_at = _time_or_none("started_at", item), _time_or_none("completed_at", item)
     # Items written by others have no first_seen; what stands in for it must not change between their two writes.
-    first_seen = _time_or_none(item.get("first_seen")) or started_at or completed_at or created_at
+    first_seen = _time_or_none("first_seen", item) or started_at or completed_at or created_at
     completed = item["status"] == "completed"
     estimated = started_at is None or (completed and (completed_at is None or completed_at < started_at))
     completed_at = completed_at or (first_seen if completed else EPOCH)
     rank = TOMBSTONE_RANK if removed else _rank(item)
     revision = item.get("revision")
+    if not isinstance(revision, Decimal | None):
+        raise PoisonError(f"revision = {str(revision)[:100]!r}: not a number")
     return {
         "first_seen": first_seen,
         "started_at": started_at or min(first_seen, completed_at if completed else first_seen),
@@ -100,6 +102,13 @@ def _rank(item: Mapping[str, Any]) -> int:
     if item["status"] != "completed":
         return 1
     return 2 if item.get("origin") == "sweeper" else 3
+
+
+def _value(name: str, attribute: Any) -> Any:  # noqa: ANN401 - any DynamoDB value
+    try:
+        return _plain(_deserialize(attribute))
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise PoisonError(f"{name} = {str(attribute)[:100]!r}: {error!r}") from None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any DynamoDB value
@@ -168,14 +177,15 @@ def _to_time(value: Any) -> datetime:  # noqa: ANN401
     return time
 
 
-def _time_or_none(value: Any) -> datetime | None:  # noqa: ANN401
-    """Give the time; an empty one is none. Raises PoisonError for what is not a time."""
+def _time_or_none(name: str, item: Mapping[str, Any]) -> datetime | None:
+    """Give the item's time; an empty one is none. Raises PoisonError for what is not a time."""
+    value = item.get(name)
     if value is None or value == "":
         return None
     try:
         return _to_time(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise PoisonError(f"{str(value)[:100]!r}: {error}") from None
+        raise PoisonError(f"{name} = {str(value)[:100]!r}: {error}") from None
 
 
 def _caster(type_name: str) -> Callable[[Any], Any]:

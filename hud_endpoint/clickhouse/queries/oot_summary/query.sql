@@ -3,7 +3,18 @@
 -- The pass rate's denominator is success + failure + timed_out; cancelled and others are counted, but judge nobody.
 WITH latest AS (
     SELECT
-        *,
+        downstream_repo,
+        downstream_repo_level,
+        upstream_repo,
+        pr_number,
+        status,
+        conclusion,
+        run_attempt,
+        duration_seconds,
+        times_estimated,
+        total_tests,
+        failed_tests,
+        first_seen,
         max(run_attempt) OVER (
             PARTITION BY downstream_repo, delivery_id, workflow_name, run_id, job_name
         ) AS latest_attempt

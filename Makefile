@@ -1,0 +1,66 @@
+# Everything this repository does, in two commands: `make demo` and `make test`. Both set up what they need.
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
+.DEFAULT_GOAL := help
+.PHONY: help demo smoke up down test lint unit bench schema lock setup clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup ## Take one real result from a job to the dashboard, and stay up (JUNIT=glob: your own reports)
+	@$(PY) -m scripts.local.demo $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
+
+smoke: setup ## The demo as a check: exits 0 only if the result was read back from ClickHouse
+	@$(PY) -m scripts.local.demo --exit $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
+
+up: setup ## Run the local stack in the foreground (ARGS='--hud-port 8080')
+	@$(PY) -m scripts.local.stack up $(ARGS)
+
+down: setup ## Stop a stack that runs elsewhere
+	@$(PY) -m scripts.local.stack down $(ARGS)
+
+test: lint unit ## Every check and every test
+
+lint: setup ## ruff, mypy, actionlint, zizmor and the schemas of workflows and actions
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check --quiet .
+	$(PY) -m mypy
+	$(PY) -m scripts.local.node node .ci/lint-workflows.mjs
+	.venv/bin/zizmor --offline --no-progress --quiet --persona pedantic .github actions
+	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-actions actions/*/action.yml
+
+unit: setup ## The tests alone (ARGS='-k merge')
+	$(PY) -m pytest $(ARGS)
+
+bench: setup ## Measure the design's budgets on this machine
+	@$(PY) -m benchmarks
+
+schema: setup ## Write the JSON Schemas of the wire contract to docs/schema
+	$(PY) -m scripts.ops.export_schema docs/schema
+
+lock: ## Lock the newest versions that pyproject.toml and package.json allow
+	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv
+	for lock in "requirements-dev.txt pyproject.toml --group dev" "requirements.txt pyproject.toml -c requirements-dev.txt" "requirements-node.txt --group node"; do \
+		.venv/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
+			--upgrade --no-annotate --custom-compile-command "make lock" -o $$lock || exit 1; done
+	npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+
+setup: .venv/.installed node_modules/.installed
+
+.venv/.installed: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oot-hud needs Python 3.11 or newer, and this is " + sys.version.split()[0] + ": call make PYTHON=/path/to/python3.11")'
+	@echo "Setting up .venv (about a minute, once) …"
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) requirements-dev.txt
+	@touch $@
+
+node_modules/.installed: package-lock.json requirements-node.txt | .venv/.installed
+	@$(PY) -m scripts.local.node --check >/dev/null 2>&1 || { echo "No Node 20 or newer here: installing the one from its wheel …"; $(PIP_INSTALL) requirements-node.txt; }
+	@$(PY) -m scripts.local.node npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+clean: ## Remove what make made: .venv, node_modules, .local and caches
+	@test ! -e .local/stack.lock || ! $(PY) -m scripts.local.stack down 2>/dev/null || true
+	rm -rf .venv node_modules .local .mypy_cache .ruff_cache .hypothesis .pytest_cache

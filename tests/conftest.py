@@ -1,0 +1,57 @@
+"""What tests share: the local stack, real and started once a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from hypothesis import settings
+
+from hud_endpoint.clickhouse.connection import connect
+from scripts.local import stack as local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clickhouse_connect.driver.client import Client
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+settings.register_profile("default", deadline=None, derandomize=True)  # the same examples on every machine
+settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on, or touches, what the user's shell points at."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "CLICKHOUSE_URL", "OIDC_ISSUERS", "HUD_API_URL", "HUD_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
+    """The whole local stack."""
+    with local.running(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def aws(stack: local.Stack) -> dict[str, Any]:
+    """Arguments for boto3.client."""
+    return local.aws_client_options(stack.state)
+
+
+@pytest.fixture(scope="session")
+def dynamodb(aws: dict[str, Any]) -> Iterator[DynamoDBClient]:
+    """A client of the stack's DynamoDB."""
+    client = boto3.client("dynamodb", **aws)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def clickhouse(stack: local.Stack) -> Iterator[Client]:
+    """A client of the stack's ClickHouse."""
+    client = connect(stack.state["clickhouse_url"])
+    yield client
+    client.close()
