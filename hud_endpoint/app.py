@@ -14,14 +14,14 @@ from fastapi.responses import RedirectResponse
 
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.http import answer_errors
-from hud_endpoint.relay.allowlist import load_allowlist
+from hud_endpoint.relay.allowlist import AllowlistError, load_allowlist
 from hud_endpoint.relay.api import relay_router
 from hud_endpoint.relay.dispatch import Dispatches
 from hud_endpoint.relay.handler import ResultHandler
 from hud_endpoint.relay.oidc import Verifier
 from hud_endpoint.results.api import results_router
 from hud_endpoint.results.store import ResultStore
-from hud_endpoint.settings import HudSettings, RelaySettings
+from hud_endpoint.settings import HudSettings, RelaySettings, load
 from hud_endpoint.views.summary import summary_router
 
 if TYPE_CHECKING:
@@ -32,14 +32,18 @@ if TYPE_CHECKING:
 
 
 def relay(settings: RelaySettings | None = None) -> FastAPI:
-    """Build the relay's Result Handler. Raises pydantic's ValidationError or AllowlistError for wrong settings."""
-    settings = settings or RelaySettings()
+    """Build the relay's Result Handler; wrong settings or a wrong allowlist end the process with a sentence."""
+    settings = settings or load(RelaySettings)
+    try:
+        allowlist = load_allowlist(settings.allowlist)
+    except AllowlistError as error:
+        raise SystemExit(f"The allowlist can't be used: {error}.") from None
     session = requests.Session()
     session.trust_env = False  # no netrc, no proxy from the environment: tokens travel over these connections
     handler = ResultHandler(
         settings,
         Verifier(settings.oidc_issuers, settings.oidc_audience, session),
-        load_allowlist(settings.allowlist),
+        allowlist,
         Dispatches(_dynamodb(), settings.relay_table),
         session,
     )
@@ -51,8 +55,8 @@ def relay(settings: RelaySettings | None = None) -> FastAPI:
 
 
 def hud(settings: HudSettings | None = None) -> FastAPI:
-    """Build the results endpoint and the pages. Raises pydantic's ValidationError for wrong settings."""
-    settings = settings or HudSettings()
+    """Build the results endpoint and the pages; wrong settings end the process with a sentence."""
+    settings = settings or load(HudSettings)
     app = FastAPI(title="oot-hud", docs_url=None, redoc_url=None)
     answer_errors(app, "error")
     app.include_router(results_router(settings, ResultStore(_dynamodb(), settings.results_table)))

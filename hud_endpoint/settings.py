@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE
@@ -30,6 +30,9 @@ SafeUrl = Annotated[str, AfterValidator(_https_or_loopback)]
 
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+S = TypeVar("S", bound=_Settings)
 
 
 class HudSettings(_Settings):
@@ -68,3 +71,15 @@ class RelaySettings(_Settings):
     def public_url(self) -> str:
         parts = urlsplit(self.hud_api_url)
         return self.hud_public_url.rstrip("/") or f"{parts.scheme}://{parts.netloc}"
+
+
+def load(settings: type[S]) -> S:
+    """Read settings from the environment; what is wrong ends the process with a sentence that names each variable."""
+    try:
+        return settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise SystemExit(f"Settings are missing or wrong (docs/settings.md explains each). {problems}.") from None

@@ -6,6 +6,7 @@ Killed at any moment, it starts again from its checkpoints: records may be writt
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from scripts.replicator.checkpoints import Checkpoint, Checkpoints
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # the most that one GetRecords gives
+SHARDS_SECONDS = 10.0  # DescribeStream is limited to 10 calls a second for a whole account
 
 
 class Poller:
@@ -33,6 +35,8 @@ class Poller:
         self._checkpoints = Checkpoints(dynamodb, stream_arn)
         self._progress: dict[str, Checkpoint] = {}
         self._iterators: dict[str, str] = {}
+        self._parents: dict[str, str | None] = {}
+        self._described_at = float("-inf")
 
     def poll(self) -> int:
         """Read each open shard once, write, checkpoint; gives how many records were read.
@@ -47,6 +51,21 @@ class Poller:
 
     def _open_shards(self) -> list[str]:
         """Shards still to be read whose parent has been read to its end, so that no key's history is reordered."""
+        if time.monotonic() - self._described_at > SHARDS_SECONDS:
+            self._parents = self._describe()
+            self._described_at = time.monotonic()
+        for shard_id in self._parents:
+            if shard_id not in self._progress:
+                self._progress[shard_id] = self._checkpoints.load(shard_id)
+        return [
+            shard_id
+            for shard_id, parent in self._parents.items()
+            if not self._progress[shard_id].finished
+            and (parent is None or parent not in self._parents or self._progress[parent].finished)
+        ]
+
+    def _describe(self) -> dict[str, str | None]:
+        """Give each shard's parent."""
         parents: dict[str, str | None] = {}
         start: dict[str, Any] = {}
         while True:
@@ -54,17 +73,8 @@ class Poller:
             for shard in described.get("Shards", []):
                 parents[shard["ShardId"]] = shard.get("ParentShardId")
             if not (last := described.get("LastEvaluatedShardId")):
-                break
+                return parents
             start = {"ExclusiveStartShardId": last}
-        for shard_id in parents:
-            if shard_id not in self._progress:
-                self._progress[shard_id] = self._checkpoints.load(shard_id)
-        return [
-            shard_id
-            for shard_id, parent in parents.items()
-            if not self._progress[shard_id].finished
-            and (parent is None or parent not in parents or self._progress[parent].finished)
-        ]
 
     def _poll_shard(self, shard_id: str) -> int:
         answer = self._streams.get_records(ShardIterator=self._iterator(shard_id), Limit=BATCH)
@@ -77,6 +87,7 @@ class Poller:
         next_iterator = answer.get("NextShardIterator")
         if not next_iterator:
             checkpoint = checkpoint._replace(finished=True)
+            self._described_at = float("-inf")  # its children may be read now
         if checkpoint != self._progress[shard_id]:
             self._checkpoints.save(shard_id, checkpoint)
             self._progress[shard_id] = checkpoint
@@ -87,12 +98,17 @@ class Poller:
     def _iterator(self, shard_id: str) -> str:
         if shard_id not in self._iterators:
             done = self._progress[shard_id].sequence_number
-            place: dict[str, Any] = (
-                {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": done}
-                if done
-                else {"ShardIteratorType": "TRIM_HORIZON"}
-            )
-            self._iterators[shard_id] = self._streams.get_shard_iterator(
-                StreamArn=self._stream_arn, ShardId=shard_id, **place
-            )["ShardIterator"]
+            try:
+                place: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
+                if done:
+                    place = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": done}
+                self._iterators[shard_id] = self._new_iterator(shard_id, place)
+            except self._streams.exceptions.TrimmedDataAccessException:
+                # DynamoDB keeps stream records for 24 hours; the items themselves are still in the table.
+                log.exception("shard %s: the stream has forgotten records since %s; going on", shard_id, done)
+                self._iterators[shard_id] = self._new_iterator(shard_id, {"ShardIteratorType": "TRIM_HORIZON"})
         return self._iterators[shard_id]
+
+    def _new_iterator(self, shard_id: str, place: dict[str, Any]) -> str:
+        given = self._streams.get_shard_iterator(StreamArn=self._stream_arn, ShardId=shard_id, **place)
+        return given["ShardIterator"]
