@@ -30,6 +30,7 @@ from scripts.local.actions import Job
 from scripts.local.github import register_dispatch
 from scripts.local.node import NodeMissingError, find_node
 from scripts.local.state import LocalError
+from scripts.runner.junit import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,13 +148,10 @@ def _run_suite(job: Job, workspace: Path) -> str:
 
 def _conclusion(junit: str) -> str:
     """A job with failed tests fails; whoever brings reports only has no job to ask."""
-    sys.path.insert(0, str(ROOT / "scripts" / "runner"))
-    import junit as parser  # type: ignore[import-not-found]
-
     found = sorted(glob.glob(junit, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not found:
         raise LocalError(f"JUNIT={junit} matches no file (looked from {Path.cwd()}).")
-    return "failure" if parser.summarize(found).failed else "success"
+    return "failure" if summarize(found).failed else "success"
 
 
 def _delivered(running: Stack, result: StepResult, status: str) -> dict[str, str]:
