@@ -34,8 +34,8 @@ lint: setup ## ruff, mypy, actionlint, zizmor and the schemas of workflows and a
 unit: setup ## The tests alone (ARGS='-k merge')
 	$(PY) -m pytest $(ARGS)
 
-bench: setup ## Measure the design's budgets on this machine
-	@$(PY) -m benchmarks
+bench: setup ## Measure the design's budgets on this machine (ARGS=--quick)
+	@$(PY) -m benchmarks $(ARGS)
 
 schema: setup ## Write the JSON Schemas of the wire contract to docs/schema
 	$(PY) -m scripts.ops.export_schema docs/schema

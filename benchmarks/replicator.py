@@ -1,0 +1,74 @@
+"""Replicator: rows/s from DynamoDB's stream records into a real ClickHouse, batches of 10k, one process.
+
+`scripts.replicator.writer.Writer.write` is given records as boto3 gives them; what it does (transform, insert, and the
+materialized view of failed tests on the server) is timed whole, by the clock. The transform by itself is in this
+process's CPU time. Reading the stream is not in it. Medians over the batches, after one that warms up.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchmarks import callbacks
+from benchmarks.result import BenchmarkError, Budget, Row
+from benchmarks.servers import clickhouse
+from benchmarks.timing import cpu_seconds, median, seconds
+from hud_endpoint.clickhouse.schema import insert_columns
+from scripts.replicator.transform import Transform
+from scripts.replicator.writer import TABLE, Writer
+
+if TYPE_CHECKING:
+    from benchmarks.result import Say
+
+NAME = "replicator"
+BUDGET = Budget("at least", 100_000)
+
+
+class Size(NamedTuple):
+    """Rows in a batch, and how many batches."""
+
+    batch: int
+    batches: int
+
+
+FULL = Size(batch=10_000, batches=5)
+QUICK = Size(batch=10_000, batches=2)
+
+
+def measure(size: Size, say: Say) -> list[Row]:
+    """Give the rows of this budget. Raises BenchmarkError when not every record became a row."""
+    with clickhouse() as client:
+        columns = insert_columns(client, TABLE)
+        writer, transform = Writer(client, columns, ["completed"]), Transform(columns)
+        whole, transform_alone = [], []
+        for number in range(size.batches + 1):
+            say(f"batch {number} of {size.batches}: {size.batch:,} records")
+            records = callbacks.stream_records(size.batch, number * size.batch)
+            taken = seconds(partial(_write, writer, records))
+            alone = cpu_seconds(partial(_transform, transform, records))
+            if number:
+                whole.append(taken)
+                transform_alone.append(alone)
+        landed = int(str(client.command(f"SELECT uniqExact(dynamoKey) FROM {TABLE}")))  # noqa: S608 - a constant
+    if landed != size.batch * (size.batches + 1):
+        raise BenchmarkError(f"{landed:,} rows landed of {size.batch * (size.batches + 1):,} written")
+    each = 1e6 / size.batch
+    rate, transform_rate = size.batch / median(whole), size.batch / median(transform_alone)
+    note = f"{each * median(whole):.0f} us a row by the clock, server and all"
+    alone_note = f"{each * median(transform_alone):.0f} us a row of CPU"
+    return [
+        Row(NAME, f"replicator, batches of {size.batch:,}", "rows/s", rate, budget=BUDGET, note=note),
+        Row(NAME, "replicator, transform alone", "rows/s", transform_rate, note=alone_note),
+    ]
+
+
+def _write(writer: Writer, records: list[dict[str, Any]]) -> None:
+    written = writer.write(records)
+    if written.rows != len(records) or written.dead:
+        raise BenchmarkError(f"of {len(records):,} records {written.dead:,} became dead letters")
+
+
+def _transform(transform: Transform, records: list[dict[str, Any]]) -> None:
+    for record in records:
+        transform.row(record)
