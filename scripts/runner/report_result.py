@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Report this job's result to HUD: the script that actions/report-result runs; on other CIs see --help.
+
+Standard library only. This file is written so that a Python that is too old can say so.
+"""
+
+import os
+import sys
+import types
+from pathlib import Path
+
+if sys.version_info < (3, 8):  # noqa: UP036 - it is what is told to whoever has an older one
+    sys.exit("report_result.py needs Python 3.8 or later, and this is %s." % sys.version.split()[0])  # noqa: UP031
+
+
+def _main() -> int:
+    # The package is made here from this folder alone: nothing else on sys.path can stand in for it or be hidden by it.
+    here = Path(__file__).resolve().parent
+    scripts = types.ModuleType("scripts")
+    scripts.__path__ = [str(here.parent)]
+    sys.modules["scripts"] = scripts
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != here]
+    from scripts.runner.reporting import main
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a log may not be UTF-8
+    return main(sys.argv[1:], dict(os.environ))
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
