@@ -25,8 +25,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from hud_endpoint.clickhouse.connection import connect
 from scripts.local import history, stack, state
-from scripts.local.action_parser import InvalidActionError, NodeModulesMissingError
-from scripts.local.actions import Job
+from scripts.local.actions.job import Job
+from scripts.local.actions.parser import InvalidActionError, NodeModulesMissingError
 from scripts.local.github import register_dispatch
 from scripts.local.node import NodeMissingError, find_node
 from scripts.local.state import LocalError
@@ -35,8 +35,8 @@ from scripts.runner.junit import summarize
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scripts.local.actions.results import StepResult
     from scripts.local.stack import Stack
-    from scripts.local.step_results import StepResult
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = ROOT / "actions" / "report-result"

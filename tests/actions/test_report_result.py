@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hud_endpoint import contract
-from scripts.local.action_parser import ActionParser
-from scripts.local.actions import Job
+from scripts.local.actions.job import Job
+from scripts.local.actions.parser import ActionParser
 from tests.runner.conftest import CLIENT_PAYLOAD, SHA
 from tests.runner.web_server import Behaviour, WebServer, answer, drop, jwt
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from scripts.local.step_results import StepResult
+    from scripts.local.actions.results import StepResult
 
 ACTION = Path(__file__).parents[2] / "actions" / "report-result"
 PASSED = (

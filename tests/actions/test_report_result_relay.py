@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from hud_endpoint.contract import RESULTS_TABLE
-from scripts.local.action_parser import ActionParser
-from scripts.local.actions import Job
+from scripts.local.actions.job import Job
+from scripts.local.actions.parser import ActionParser
 from scripts.local.github import register_dispatch
 from tests.runner.conftest import SHA
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
+    from scripts.local.actions.results import StepResult
     from scripts.local.stack import Stack
-    from scripts.local.step_results import StepResult
 
 ACTION = Path(__file__).parents[2] / "actions" / "report-result"
 REPORT = (

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from scripts.local import action_parser
-from scripts.local.action_parser import ActionParser, ExpressionError, InvalidActionError, NodeModulesMissingError
-from scripts.local.actions import HandlerMissingError, Job, UsesCall, UsesError
-from scripts.local.workflow_commands import Annotation
+from scripts.local.actions import parser as action_parser
+from scripts.local.actions.commands import Annotation
+from scripts.local.actions.job import HandlerMissingError, Job, UsesCall, UsesError
+from scripts.local.actions.parser import ActionParser, ExpressionError, InvalidActionError, NodeModulesMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.local.step_results import StepResult
+    from scripts.local.actions.results import StepResult
 
 SAMPLES = Path(__file__).parent / "sample_actions"
 UNEXPECTED = (

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.local.action_parser import ActionParser
-from scripts.local.actions import Job
-from scripts.local.workflow_commands import Annotation, RunnerFiles, parse_command
+from scripts.local.actions.commands import Annotation, RunnerFiles, parse_command
+from scripts.local.actions.job import Job
+from scripts.local.actions.parser import ActionParser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.local.step_results import StepResult
+    from scripts.local.actions.results import StepResult
 
 SAMPLES = Path(__file__).parent / "sample_actions"
 MakeJob: TypeAlias = Callable[..., Job]

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from scripts.local.action_parser import ActionParser, Evaluator, ExpressionError, Status, Step
-from scripts.local.runner_contexts import STRATEGY, github_context, runner_context, step_environment
-from scripts.local.shells import ScriptError, run_script
-from scripts.local.step_results import Outcome, RunningStep, StepResult
-from scripts.local.workflow_commands import Annotation, Masks, RunnerFiles, StepLog
+from scripts.local.actions.commands import Annotation, Masks, RunnerFiles, StepLog
+from scripts.local.actions.contexts import STRATEGY, github_context, runner_context, step_environment
+from scripts.local.actions.parser import ActionParser, Evaluator, ExpressionError, Status, Step
+from scripts.local.actions.results import Outcome, RunningStep, StepResult
+from scripts.local.actions.shells import ScriptError, run_script
 
 if TYPE_CHECKING:
-    from scripts.local.action_parser import Action
+    from scripts.local.actions.parser import Action
 
 _MAX_DEPTH = 10  # composite actions in one another: GitHub's limit
 _REPO_MARKS = (".git", ".github")  # either is at the root of a repository

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from scripts.local.workflow_commands import Annotation, FileCommandError, RunnerFiles, StepLog
+from scripts.local.actions.commands import Annotation, FileCommandError, RunnerFiles, StepLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """action.yml files as GitHub reads them: its own parser and expression evaluator, in one long-lived Node process.
 
-The process is `actions.mjs` beside this file, which tells the protocol.
+The process is `parser.mjs` beside this file, which tells the protocol.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from scripts.local.node import find_node
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = Path(__file__).with_name("actions.mjs")
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = Path(__file__).with_name("parser.mjs")
 
 
 @dataclass(frozen=True)
