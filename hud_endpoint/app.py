@@ -1,6 +1,8 @@
 """The two server halves wired up from their settings: `relay()` and `hud()` are application factories for ASGI servers.
 
 uvicorn --factory hud_endpoint.app:hud
+
+Each half imports its own parts inside its factory, so that a cold start pays for what it uses and nothing else.
 """
 
 from __future__ import annotations
@@ -8,21 +10,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import requests
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.http import answer_errors
-from hud_endpoint.relay.allowlist import AllowlistError, load_allowlist
-from hud_endpoint.relay.api import relay_router
-from hud_endpoint.relay.dispatch import Dispatches
-from hud_endpoint.relay.handler import ResultHandler
-from hud_endpoint.relay.oidc import Verifier
-from hud_endpoint.results.api import results_router
-from hud_endpoint.results.store import ResultStore
 from hud_endpoint.settings import HudSettings, RelaySettings, load
-from hud_endpoint.views.summary import summary_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +25,14 @@ if TYPE_CHECKING:
 
 def relay(settings: RelaySettings | None = None) -> FastAPI:
     """Build the relay's Result Handler; wrong settings or a wrong allowlist end the process with a sentence."""
+    import requests
+
+    from hud_endpoint.relay.allowlist import AllowlistError, load_allowlist
+    from hud_endpoint.relay.api import relay_router
+    from hud_endpoint.relay.dispatch import Dispatches
+    from hud_endpoint.relay.handler import ResultHandler
+    from hud_endpoint.relay.oidc import Verifier
+
     settings = settings or load(RelaySettings)
     try:
         allowlist = load_allowlist(settings.allowlist)
@@ -56,6 +56,10 @@ def relay(settings: RelaySettings | None = None) -> FastAPI:
 
 def hud(settings: HudSettings | None = None) -> FastAPI:
     """Build the results endpoint and the pages; wrong settings end the process with a sentence."""
+    from hud_endpoint.results.api import results_router
+    from hud_endpoint.results.store import ResultStore
+    from hud_endpoint.views.summary import summary_router
+
     settings = settings or load(HudSettings)
     app = FastAPI(title="oot-hud", docs_url=None, redoc_url=None)
     answer_errors(app, "error")
@@ -85,6 +89,8 @@ def _dynamodb() -> DynamoDBClient:
 
 
 def _client_per_thread(url: str) -> Callable[[], Client]:
+    from hud_endpoint.clickhouse.connection import connect
+
     local = threading.local()
 
     def client() -> Client:

@@ -127,7 +127,8 @@ def _blank_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-Id = Annotated[str, BeforeValidator(_to_id), AfterValidator(_check_id)]
+# Bounds stand before the validators that wrap them, and what else is taken is said: JSON Schemas are made of these.
+Id = Annotated[str, BeforeValidator(_to_id, json_schema_input_type=str | int), AfterValidator(_check_id)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Label = Annotated[str, AfterValidator(cut_name)]  # a name that may be empty
 Url = Annotated[str, AfterValidator(_check_url)]
@@ -135,9 +136,16 @@ OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_is_none)]  # CRCR's c
 Repo = Annotated[str, AfterValidator(_check_repo)]
 Time = Annotated[datetime, BeforeValidator(_check_time), AfterValidator(_to_utc)]
 OptionalTime = Annotated[Time | None, BeforeValidator(_blank_is_none)]
-Count = Annotated[int, BeforeValidator(_to_count), Field(ge=0, le=10**12)]
-Seconds = Annotated[float, BeforeValidator(_to_count), Field(ge=0, le=10**9)]
-Attempt = Annotated[int, BeforeValidator(lambda v: v if not isinstance(v, bool) else None), Field(ge=1, le=10**6)]
+Count = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(_to_count)]
+Seconds = Annotated[float, Field(ge=0, le=10**9), BeforeValidator(_to_count)]
+Attempt = Annotated[
+    int,
+    Field(ge=1, le=10**6),
+    BeforeValidator(lambda value: None if isinstance(value, bool) else value, json_schema_input_type=int | str),
+]
+OptionalConclusion = Annotated[
+    Conclusion | None, BeforeValidator(_blank_is_none, json_schema_input_type=Conclusion | Literal[""] | None)
+]
 
 
 class _Wire(BaseModel):
@@ -155,7 +163,7 @@ class Head(_Wire):
 class PullRequest(_Wire):
     """The upstream pull request under test."""
 
-    number: Annotated[int, BeforeValidator(_to_count), Field(ge=1, le=2**53)]
+    number: Annotated[int, Field(ge=1, le=2**53), BeforeValidator(_to_count)]
     head: Head | None = None
 
 
@@ -210,9 +218,9 @@ class FailedTest(_Wire):
 class Workflow(_Wire):
     """What the downstream job says of itself."""
 
-    schema_version: Annotated[Literal["1"], BeforeValidator(_to_id)] = "1"
+    schema_version: Annotated[Literal["1"], BeforeValidator(_to_id, json_schema_input_type=Literal["1", 1])] = "1"
     status: Status
-    conclusion: Annotated[Conclusion | None, BeforeValidator(_blank_is_none)] = None
+    conclusion: OptionalConclusion = None
     name: Name
     url: OptionalUrl = None
     job_name: Name = "default"
@@ -265,7 +273,7 @@ class Dispatch(_Wire):
     repo: Repo
     delivery_id: Id
     event_type: Name = "pull_request"
-    pr_number: Annotated[int, BeforeValidator(_to_count), Field(ge=0, le=2**53)] = 0
+    pr_number: Annotated[int, Field(ge=0, le=2**53), BeforeValidator(_to_count)] = 0
     sha: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{40}$")]
     upstream_repo: Repo = "pytorch/pytorch"
 

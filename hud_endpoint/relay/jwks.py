@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import orjson
@@ -15,6 +16,9 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from hud_endpoint.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 FRESH_SECONDS = 3600.0
 COOL_DOWN_SECONDS = 30.0  # an attacker who invents kids makes us ask the issuer at most this often
@@ -67,13 +71,9 @@ class KeySet:
     def _refresh(self, now: float) -> None:
         try:
             discovery = self._get(f"{self._issuer}/.well-known/openid-configuration")
-            keys = self._get(str(discovery["jwks_uri"]))["keys"]
-            # Only RSA signing keys: nothing else may verify an RS256 signature.
-            fresh = {
-                jwk["kid"]: jwt.PyJWK(jwk, algorithm="RS256")
-                for jwk in keys
-                if jwk.get("kty") == "RSA" and jwk.get("use", "sig") == "sig" and isinstance(jwk.get("kid"), str)
-            }
+            if discovery["issuer"] != self._issuer:
+                raise ValueError("the document belongs to another issuer")  # section 4.3: it must not be used
+            fresh = dict(_usable(self._get(str(discovery["jwks_uri"]))["keys"]))
         except _FAILURES:
             return  # stale keys still verify; the cool-down paces the next try
         if fresh:
@@ -87,3 +87,11 @@ class KeySet:
         if len(body) > _MAX_BYTES:
             raise ValueError("too large")
         return orjson.loads(body)
+
+
+def _usable(keys: Iterable[dict[str, Any]]) -> Iterator[tuple[str, jwt.PyJWK]]:
+    """Give the RSA signing keys: nothing else may verify an RS256 signature. A malformed one spoils no other."""
+    for jwk in keys:
+        if jwk.get("kty") == "RSA" and jwk.get("use", "sig") == "sig" and isinstance(jwk.get("kid"), str):
+            with suppress(jwt.PyJWTError):
+                yield jwk["kid"], jwt.PyJWK(jwk, algorithm="RS256")

@@ -104,7 +104,7 @@ class Verifier:
             ) from None
         except jwt.InvalidAudienceError:
             raise RefusedError("wrong_audience", f"The token's audience must be {self._audience}.") from None
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise RefusedError("invalid_token", f"The token is not valid ({type(error).__name__}).") from None
         return claims
 

@@ -179,6 +179,9 @@ def _failed_tests_json(tests: list[FailedTest], limit: int) -> tuple[str | None,
     kept = [test.capped() for test in tests[:MAX_FAILED_TESTS]]
     rows = [test.model_dump(exclude_none=True) for test in kept]
     shortened = {index for index, test in enumerate(kept) if test is not tests[index]}
+    details = orjson.dumps(rows)
+    if len(details) <= limit:
+        return details.decode(), len(tests) - len(rows) + len(shortened)
     sizes = [len(orjson.dumps(row)) + 1 for row in rows]
     total = sum(sizes)
     for field in ("stacktrace", "message"):

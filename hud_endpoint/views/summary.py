@@ -49,7 +49,7 @@ def summary_router(connect: Callable[[], Client], banner: str = "") -> APIRouter
 
     def backends(days: int) -> list[dict[str, Any]]:
         if days not in WINDOWS:
-            raise RefusedError("invalid_parameter", f"days is one of {', '.join(map(str, WINDOWS))}, not {days}.")
+            raise RefusedError("invalid_parameter", f"days is one of {', '.join(map(str, WINDOWS))}.")
         try:
             return queries.run(connect(), "oot_summary", {"days": days})
         except Exception as error:
@@ -103,7 +103,7 @@ def _verdict(share: float | None) -> str:
 def _ago(now: datetime, time: datetime) -> str:
     minutes = max(0, round((now - _aware(time)).total_seconds() / 60))
     if minutes < 60:
-        return f"{minutes} min ago"
+        return f"{minutes} min ago" if minutes else "just now"
     hours = minutes // 60
     return f"{hours} h ago" if hours < 48 else f"{hours // 24} d ago"
 

@@ -72,7 +72,7 @@ class Transform:
         try:
             return cast(value)
         except (ValueError, TypeError, OverflowError) as error:
-            raise PoisonError(f"{name} = {str(value)[:100]!r}: {error}") from None
+            raise _poison(name, value, error) from None
 
 
 def _derived(item: Mapping[str, Any], created_at: datetime, *, removed: bool) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _derived(item: Mapping[str, Any], created_at: datetime, *, removed: bool) ->
     rank = TOMBSTONE_RANK if removed else _rank(item)
     revision = item.get("revision")
     if not isinstance(revision, Decimal | None):
-        raise PoisonError(f"revision = {str(revision)[:100]!r}: not a number")
+        raise _poison("revision", revision, "not a number")
     return {
         "first_seen": first_seen,
         "started_at": started_at or min(first_seen, completed_at if completed else first_seen),
@@ -104,11 +104,15 @@ def _rank(item: Mapping[str, Any]) -> int:
     return 2 if item.get("origin") == "sweeper" else 3
 
 
+def _poison(name: str, value: object, reason: object) -> PoisonError:
+    return PoisonError(f"{name} = {str(value)[:100]!r}: {str(reason)[:100]}")
+
+
 def _value(name: str, attribute: Any) -> Any:  # noqa: ANN401 - any DynamoDB value
     try:
         return _plain(_deserialize(attribute))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise PoisonError(f"{name} = {str(attribute)[:100]!r}: {error!r}") from None
+        raise _poison(name, attribute, repr(error)) from None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any DynamoDB value
@@ -129,11 +133,12 @@ def _number(value: Decimal) -> int | float:
 
 
 def _to_text(value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, str):
-        return value
     if isinstance(value, Decimal):
         return format(value, "f")
-    return json.dumps(value, default=_number, sort_keys=True, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, default=_number, sort_keys=True, ensure_ascii=False)
+    if not text.isascii():
+        text.encode()  # a lone surrogate would fail the whole batch
+    return text
 
 
 def _to_bool(value: Any) -> bool:  # noqa: ANN401
@@ -185,7 +190,7 @@ def _time_or_none(name: str, item: Mapping[str, Any]) -> datetime | None:
     try:
         return _to_time(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise PoisonError(f"{name} = {str(value)[:100]!r}: {error}") from None
+        raise _poison(name, value, error) from None
 
 
 def _caster(type_name: str) -> Callable[[Any], Any]:

@@ -55,10 +55,11 @@ class Writer:
             else:
                 if row is not None:
                     good.append((record, row))
-        dead += self._insert(good)
+        refused = self._insert(good)
+        dead += refused
         if dead:
             self._bury(dead)
-        return Written(rows=len(good), dead=len(dead))
+        return Written(rows=len(good) - len(refused), dead=len(dead))
 
     def _insert(self, batch: list[tuple[Mapping[str, Any], list[Any]]]) -> list[tuple[Mapping[str, Any], str]]:
         """Insert the rows; where ClickHouse refuses some for what they hold, halve until these are alone."""
@@ -84,10 +85,9 @@ class Writer:
         for record, reason in dead:
             change = record["dynamodb"]
             key = (change.get("Keys") or {}).get("dynamoKey", {}).get("S", "")
-            log.error("record %s can't be replicated: %s", key, reason)
-            rows.append(
-                ["dynamodb-stream", key, change.get("SequenceNumber", ""), reason, json.dumps(record, default=str)]
-            )
+            log.error("record %r can't be replicated: %s", key, reason)
+            told = ("dynamodb-stream", key, change.get("SequenceNumber", ""), reason, json.dumps(record, default=str))
+            rows.append([text.encode(errors="backslashreplace").decode() for text in told])
         self._client.insert(
             ERRORS_TABLE, rows, column_names=["source", "record_id", "sequence_number", "reason", "record"]
         )

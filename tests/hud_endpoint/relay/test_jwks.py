@@ -1,0 +1,203 @@
+"""The issuer's keys: asked for rarely, rotated in time, kept when the issuer is down or talks nonsense."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hud_endpoint.errors import RefusedError
+from hud_endpoint.relay import jwks
+from hud_endpoint.relay.jwks import COOL_DOWN_SECONDS, FRESH_SECONDS, KeySet
+from tests.hud_endpoint.relay.issuer import DISCOVERY, JWKS, Issuer, private_key, public_jwk
+from tests.hud_endpoint.web import Answer, Web, as_json
+
+if TYPE_CHECKING:
+    import requests
+
+EC_KEY = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    "use": "sig",
+    "kid": "ec",
+}  # RFC 7515, appendix A.3
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(jwks, "time", SimpleNamespace(monotonic=clock.monotonic))
+    return clock
+
+
+@pytest.fixture
+def issuer(web: Web) -> Issuer:
+    return Issuer(web, "main")
+
+
+@pytest.fixture
+def keys(issuer: Issuer, session: requests.Session, clock: Clock) -> KeySet:
+    return KeySet(issuer.url, session)
+
+
+def code(keys: KeySet, kid: str) -> str:
+    """What asking for a key ends in."""
+    try:
+        keys.key(kid)
+    except RefusedError as error:
+        return error.code
+    return "found"
+
+
+def fetches(issuer: Issuer) -> int:
+    return issuer.web.paths().count(DISCOVERY)
+
+
+def test_keys_are_fetched_once_and_kept(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
+    for _ in range(100):
+        found: Any = keys.key("main").key
+        clock.now += 30
+    assert found.public_numbers() == private_key("main").public_key().public_numbers()
+    assert issuer.web.paths() == [DISCOVERY, JWKS]
+
+
+def test_keys_are_refreshed_after_an_hour(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
+    keys.key("main")
+    clock.now += FRESH_SECONDS + 1
+    keys.key("main")
+    assert fetches(issuer) == 2
+
+
+def test_invented_kids_ask_the_issuer_once_a_cool_down(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
+    for round_ in range(1, 4):
+        for number in range(50):
+            assert code(keys, f"invented-{number}") == "invalid_token"
+        assert fetches(issuer) == round_
+        clock.now += COOL_DOWN_SECONDS + 1
+
+
+def test_a_rotated_key_is_found_after_the_cool_down(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
+    keys.key("main")
+    issuer.publish(public_jwk("other"))
+    assert code(keys, "other") == "invalid_token"
+    clock.now += COOL_DOWN_SECONDS + 1
+    assert code(keys, "other") == "found"
+    assert code(keys, "main") == "invalid_token"  # what the issuer took back is gone
+
+
+GOOD = json.dumps({"keys": [public_jwk("main")]}).encode()
+BOMB = gzip.compress(GOOD.ljust(10_000_000))
+NONSENSE: dict[str, dict[str, Answer]] = {
+    "discovery 404": {DISCOVERY: Answer(404)},
+    "discovery 500": {DISCOVERY: Answer(500)},
+    "discovery not JSON": {DISCOVERY: Answer(body=b"<html>")},
+    "discovery a list": {DISCOVERY: as_json([])},
+    "discovery without jwks_uri": {DISCOVERY: as_json({"issuer": "{url}"})},
+    "discovery of another issuer": {
+        DISCOVERY: as_json({"issuer": "https://evil.example.org", "jwks_uri": "{url}/keys"})
+    },
+    "discovery pointing at a file": {DISCOVERY: as_json({"issuer": "{url}", "jwks_uri": "file:///etc/passwd"})},
+    "discovery pointing nowhere": {DISCOVERY: as_json({"issuer": "{url}", "jwks_uri": None})},
+    "discovery redirecting": {DISCOVERY: Answer(302, headers={"location": "{url}/keys"})},
+    "404": {JWKS: Answer(404)},
+    "500": {JWKS: Answer(500)},
+    "204": {JWKS: Answer(204)},
+    "redirecting": {JWKS: Answer(302, headers={"location": "{url}/keys"})},
+    "not JSON": {JWKS: Answer(body=b"<html>")},
+    "empty": {JWKS: Answer()},
+    "not UTF-8": {JWKS: Answer(body=b'{"keys": ["\xff"]}')},
+    "a list": {JWKS: as_json([])},
+    "keys a string": {JWKS: as_json({"keys": "x"})},
+    "keys null": {JWKS: as_json({"keys": None})},
+    "keys not objects": {JWKS: as_json({"keys": [1]})},
+    "no keys": {JWKS: as_json({"keys": []})},
+    "nested deeply": {JWKS: Answer(body=b"[" * 100_000)},
+    "more than 512 KB": {JWKS: Answer(body=GOOD.ljust(600_000))},
+    "a gzip bomb": {JWKS: Answer(body=BOMB, headers={"content-encoding": "gzip"})},
+    "not gzip": {JWKS: Answer(body=b"not gzip", headers={"content-encoding": "gzip"})},
+    "cut off": {JWKS: Answer(body=GOOD, announced=1000 + len(GOOD), headers={"connection": "close"})},
+    "hanging": {JWKS: Answer(held=True)},
+    "only an EC key": {JWKS: as_json({"keys": [EC_KEY]})},
+    "only a symmetric key": {JWKS: as_json({"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "main"}]})},
+    "only an encryption key": {
+        JWKS: as_json({"keys": [{"kty": "RSA", "use": "enc", "kid": "main", "n": "AQ", "e": "AQAB"}]})
+    },
+    "only a key without kid": {JWKS: as_json({"keys": [{"kty": "RSA", "n": "AQ", "e": "AQAB"}]})},
+    "only a malformed key": {JWKS: as_json({"keys": [{"kty": "RSA", "kid": "main", "n": "AQ"}]})},
+}
+
+
+def talk_nonsense(issuer: Issuer, answers: dict[str, Answer]) -> None:
+    """Answer so from now on; `{url}` in an answer becomes the issuer's own."""
+    url = issuer.url
+    issuer.web.answers["/keys"] = as_json({"keys": [public_jwk("main")]})  # where redirects would lead
+    for path, answer in answers.items():
+        headers = {name: value.replace("{url}", url) for name, value in answer.headers.items()}
+        body = answer.body.replace(b"{url}", url.encode())
+        issuer.web.answers[path] = Answer(answer.status, body, headers, answer.announced, answer.held)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jwks, "_TIMEOUT", (0.5, 0.1))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("answers", NONSENSE.values(), ids=NONSENSE)
+class TestAnIssuerThatTalksNonsense:
+    def test_is_unavailable_until_it_mends(
+        self, keys: KeySet, issuer: Issuer, clock: Clock, answers: dict[str, Answer]
+    ) -> None:
+        good = dict(issuer.web.answers)
+        talk_nonsense(issuer, answers)
+        with pytest.raises(RefusedError, match="try again in a minute") as caught:
+            keys.key("main")
+        assert (caught.value.code, caught.value.status) == ("issuer_unavailable", 503)
+        issuer.web.answers.update(good)
+        assert code(keys, "main") == "issuer_unavailable"  # the cool-down paces the next try
+        clock.now += COOL_DOWN_SECONDS + 1
+        assert code(keys, "main") == "found"
+
+    def test_does_not_spoil_the_keys_it_gave_before(
+        self, keys: KeySet, issuer: Issuer, clock: Clock, answers: dict[str, Answer]
+    ) -> None:
+        keys.key("main")
+        talk_nonsense(issuer, answers)
+        clock.now += FRESH_SECONDS + 1
+        assert code(keys, "main") == "found"
+        assert code(keys, "invented") == "invalid_token"
+        assert fetches(issuer) == 2
+        assert "/keys" not in issuer.web.paths()  # no redirect is followed
+
+
+def test_an_issuer_that_is_gone_does_not_take_its_keys_along(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
+    keys.key("main")
+    issuer.web.close()
+    clock.now += 7 * 24 * 3600
+    assert code(keys, "main") == "found"
+
+
+def test_other_keys_beside_a_good_one_are_left_out(keys: KeySet, issuer: Issuer) -> None:
+    malformed = {"kty": "RSA", "kid": "malformed", "n": "AQ"}
+    issuer.publish(EC_KEY, malformed, public_jwk("encryption", use="enc"), public_jwk("main"))
+    assert [code(keys, kid) for kid in ("main", "ec", "malformed", "encryption")] == ["found"] + ["invalid_token"] * 3
+
+
+def test_an_rsa_key_verifies_rs256_whatever_it_says_of_itself(keys: KeySet, issuer: Issuer) -> None:
+    issuer.publish(public_jwk("main", alg="RS512"))
+    assert keys.key("main").algorithm_name == "RS256"
