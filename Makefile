@@ -1,5 +1,6 @@
 # Everything this repository does, in two commands: `make demo` and `make test`. Both set up what they need.
 PYTHON ?= python3
+WORKERS ?= 2
 PY := .venv/bin/python
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 .DEFAULT_GOAL := help
@@ -32,7 +33,7 @@ lint: setup ## ruff, mypy, actionlint, zizmor and the schemas of workflows and a
 	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-actions actions/*/action.yml
 
 unit: setup ## The tests alone (ARGS='-k merge')
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses $(WORKERS) $(ARGS)
 
 bench: setup ## Measure the design's budgets on this machine (ARGS=--quick)
 	@$(PY) -m benchmarks $(ARGS)

@@ -98,8 +98,11 @@ def _check_url(value: str) -> str:
     if len(value.encode()) > URL_BYTES:
         raise ValueError(f"a URL has at most {URL_BYTES} bytes")
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\x00-\x20\x7f\\]", value):
-        raise ValueError("only http(s) URLs with a host and without spaces are accepted")
+    host, _ = parts.hostname, parts.port  # a wrong port raises ValueError
+    # A user name makes one host look like another, and so do characters that are not seen (spaces, bidi marks).
+    whole = parts.scheme in ("http", "https") and host
+    if not whole or parts.username is not None or " " in value or "\\" in value or not value.isprintable():
+        raise ValueError("only http(s) URLs with a host, and without spaces or a user name, are accepted")
     return value
 
 
@@ -152,6 +155,17 @@ class _Wire(BaseModel):
     """Unknown fields are never an error and never stored; values never change once validated."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class _Lenient(_Wire):
+    """A null, or an empty text, is the same as nothing: CRCR's HUD takes them so."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nothing(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the body holds
+        return (
+            {name: value for name, value in data.items() if value not in (None, "")} if isinstance(data, dict) else data
+        )
 
 
 class Head(_Wire):
@@ -215,7 +229,7 @@ class FailedTest(_Wire):
         return self.model_copy(update={"message": message, "stacktrace": stacktrace})
 
 
-class Workflow(_Wire):
+class Workflow(_Lenient):
     """What the downstream job says of itself."""
 
     schema_version: Annotated[Literal["1"], BeforeValidator(_to_id, json_schema_input_type=Literal["1", 1])] = "1"
@@ -250,7 +264,7 @@ class Workflow(_Wire):
         return self.check_run_id or f"{self.run_id}-{self.run_attempt}"
 
 
-class Callback(_Wire):
+class Callback(_Lenient):
     """Hop 1: what a downstream job posts to the relay."""
 
     event_type: Name = "pull_request"

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOWEST_LEVEL = "L2"
+_UPSTREAM_CHECKS = (
+    "This repo is at {level}: the check runs that L3 and L4 have upstream are not made by this relay yet; "
+    "keep the step with CRCR's callback action beside this one."
+)
 
 Outcome = Literal["delivered", "duplicate", "ignored"]
 
@@ -95,13 +99,14 @@ class ResultHandler:
             {"trusted": trusted, "untrusted": {"callback_payload": raw}},
         )
         log.info("callback %s", outcome, extra={"repo": identity.repo, "delivery_id": callback.delivery_id})
-        return {
+        answer = {
             "ok": True,
             "status": callback.workflow.status,
             "outcome": outcome,
             "dynamoKey": key,
             "hud_url": f"{self._settings.public_url}/oot#{quote(identity.repo)}",
         }
+        return answer | ({"message": _UPSTREAM_CHECKS.format(level=entry.level)} if entry.level >= "L3" else {})
 
     def register(self, dispatch: Dispatch, now: float) -> dict[str, Any]:
         """Record a dispatch before it is sent, and give the token that its callbacks must echo. Raises RefusedError."""

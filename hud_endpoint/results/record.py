@@ -56,7 +56,7 @@ RESULT_FIELDS = (
 )
 TERMINAL_FIELDS = IDENTITY_FIELDS + RESULT_FIELDS  # owned by the write that ends the job
 # Measured or vouched for by the relay anew at each try: two tries of one completion may differ in them.
-RELAY_FIELDS = frozenset({"execution_time", "downstream_repo_level", "dispatch_verified"})
+RELAY_FIELDS = frozenset({"execution_time", "downstream_repo_level", "dispatch_verified", "origin"})
 
 
 class Rank(IntEnum):

@@ -7,7 +7,6 @@ conditional UpdateItem, and a second only for an in_progress that comes after th
 
 from __future__ import annotations
 
-from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -120,17 +119,10 @@ def _first_update(write: Write) -> dict[str, Any]:
 
 def _same_completion(write: Write, stored: dict[str, Any]) -> bool:
     return all(
-        _plain(stored.get(name)) == _plain(_attribute(write.fields[name]) if name in write.fields else None)
+        stored.get(name) == (_attribute(write.fields[name]) if name in write.fields else None)
         for name in TERMINAL_FIELDS
         if name not in RELAY_FIELDS
     )
-
-
-def _plain(attribute: dict[str, Any] | None) -> object:
-    """Make two spellings of one number equal (`1` and `1.0`)."""
-    if attribute is not None and "N" in attribute:
-        return Decimal(attribute["N"])
-    return attribute
 
 
 def _attribute(value: Value) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
 from hud_endpoint.clickhouse.schema import Target, statements
@@ -59,15 +60,15 @@ def create_dynamodb(client: DynamoDBClient) -> list[str]:
     created = []
     for table in dynamodb_tables():
         name = table["TableName"]
-        try:
+        with suppress(client.exceptions.ResourceInUseException):
             client.create_table(**table)
-        except client.exceptions.ResourceInUseException:
-            continue
+            created.append(name)
         client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-        client.update_time_to_live(
-            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
-        )
-        created.append(name)
+        # Asked for each time: a run that was cut off may have created the table and no more.
+        if client.describe_time_to_live(TableName=name)["TimeToLiveDescription"].get("TimeToLiveStatus") == "DISABLED":
+            client.update_time_to_live(
+                TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
+            )
     return created
 
 
@@ -101,15 +102,18 @@ def main() -> int:
         return 0
 
     import boto3
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     url = os.environ.get("CLICKHOUSE_URL", "http://127.0.0.1:8123")
     try:
-        created = create_dynamodb(boto3.client("dynamodb"))
+        patience = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+        created = create_dynamodb(boto3.client("dynamodb", config=patience))
         count = create_clickhouse(url, options.target or "local", options.retention_days, options.cluster)
-    except (BotoCoreError, ClientError, ClickHouseError) as error:
-        print(f"create_tables: {str(error)[:500]}\nIs AWS_ENDPOINT_URL or CLICKHOUSE_URL right?", file=sys.stderr)
+    except (BotoCoreError, ClientError, ClickHouseError, ValueError) as error:
+        told = " ".join(str(error).split())[:500]
+        print(f"create_tables: {told} (Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)", file=sys.stderr)
         return 1
     print(f"DynamoDB: created {', '.join(created) or 'nothing, all there'}; ClickHouse: {count} statements run")
     return 0

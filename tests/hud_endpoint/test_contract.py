@@ -50,6 +50,14 @@ def field(callback: Callback, path: str) -> Any:
         ("workflow.check_run_id", None, None),  # then run_id and run_attempt stand in
         ("workflow.run_id", UUID_ID, UUID_ID),
         ("workflow.run_id", None, None),
+        ("workflow.run_id", "", None),
+        ("workflow.schema_version", None, "1"),
+        ("workflow.job_name", "", "default"),
+        ("workflow.run_attempt", None, 1),
+        ("workflow.failed_tests", None, []),
+        ("workflow.environment", None, {}),
+        ("event_type", "", "pull_request"),
+        ("event_type", None, "pull_request"),
         ("workflow.run_attempt", "3", 3),
         ("workflow.run_attempt", 3, 3),
         ("workflow.run_attempt", ABSENT, 1),
@@ -110,33 +118,33 @@ def test_times_become_utc(told: str | None, utc: str | None) -> None:
 @pytest.mark.parametrize(
     ("path", "wrong"),
     [
-        ("workflow.schema_version", ["2", 2, None, True, 1.0, "1 "]),
+        ("workflow.schema_version", ["2", 2, True, 1.0, "1 "]),
         ("workflow.status", ["", "queued", "COMPLETED", "completed ", None, 1, ABSENT]),
         ("workflow.conclusion", ["SUCCESS", "startup_failure", 1, True]),
         ("workflow.name", ["", " ", "\t\n", None, 5, ["a"], ABSENT]),
-        ("workflow.job_name", ["", " ", None, 5]),
-        ("workflow.check_run_id", ["", " ", "x" * 513, "é" * 257, True, 1.5, 2**63, 10**300, {"a": 1}]),
-        ("workflow.run_id", ["", True, 1.5, 2**70, []]),
-        ("workflow.run_attempt", [0, -1, 10**6 + 1, "", "x", 1.5, True, None]),
+        ("workflow.job_name", [" ", 5]),
+        ("workflow.check_run_id", [" ", "x" * 513, "é" * 257, True, 1.5, 2**63, 10**300, {"a": 1}]),
+        ("workflow.run_id", [True, 1.5, 2**70, []]),
+        ("workflow.run_attempt", [0, -1, 10**6 + 1, "x", 1.5, True]),
         ("workflow.started_at", ["now", "04.05.2026", "20260504T030201Z", "1999-12-31T23:59:59Z"]),
         ("workflow.started_at", [1714792921, "1714792921", True, "2026-13-01", "2200-01-01T00:00:00Z", {}]),
         ("workflow.completed_at", ["2000-01-01T00:00:00+10:00", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"]),
         ("workflow.test_results", [[], "x", 5]),
         ("workflow.test_results.passed", ["1", True, -1, 1.5, 10**12 + 1, 2**64, float("nan"), float("inf")]),
         ("workflow.test_results.duration_seconds", ["1", True, -0.1, 1e10, float("nan"), float("-inf")]),
-        ("workflow.environment", [None, [], "x", {"a": {}}, {"a": [1]}, {"a": float("nan")}]),
+        ("workflow.environment", [[], "x", {"a": {}}, {"a": [1]}, {"a": float("nan")}]),
         ("workflow.environment", [{"k": "x" * ENVIRONMENT_BYTES}, {f"k{i}": "é" for i in range(4000)}]),
-        ("workflow.failed_tests", [None, {}, ["t"], [{}], [{"name": ""}], [{"name": "t", "status": "passed"}]]),
+        ("workflow.failed_tests", [{}, ["t"], [{}], [{"name": ""}], [{"name": "t", "status": "passed"}]]),
         ("workflow.failed_tests", [[{"name": "t", "message": None}], [{"name": "t", "duration_seconds": -1}]]),
         ("workflow", [None, [], "x", ABSENT]),
-        ("payload", [None, [], "x", 5]),
+        ("payload", [[], "x", 5]),
         ("payload.pull_request", [5, [], {}]),
         ("payload.pull_request.number", [0, -1, "5", True, 1.5, 2**53 + 1, None]),
         ("payload.pull_request.head.sha", ["", " ", "x" * 513, True]),
         ("payload.repository.full_name", ["", "pytorch", "a/b/c", "a/b\n", "a /b", "ä/b", "/", "a/", "a/" + "b" * 101]),
         ("payload.head_sha", ["", {}, "x" * 513]),
         ("delivery_id", ["", " ", None, 1.5, True, "x" * 513, ABSENT]),
-        ("event_type", ["", " ", None, 5]),
+        ("event_type", [" ", 5]),
         ("callback_token", ["x" * 4097, 5, {}]),
     ],
 )
@@ -149,7 +157,19 @@ def test_what_is_refused_is_named_in_one_short_sentence(path: str, wrong: list[A
         assert len(told) < 400, told
 
 
-NOT_URLS = [" ", "javascript:alert(1)", "JavaScript://x/%0aalert(1)", "data:text/html,x", "vbscript:x", "file:///etc"]
+NOT_URLS = [
+    "https://github.com@evil.example/",
+    "https://user:password@example.org/",
+    "https://example.org:99999/",
+    "https://example.org/\u202egpj.exe",
+    "https://example.org/\x85",
+    " ",
+    "javascript:alert(1)",
+    "JavaScript://x/%0aalert(1)",
+    "data:text/html,x",
+    "vbscript:x",
+    "file:///etc",
+]
 NOT_URLS += [
     "//x/y",
     "x/y",
@@ -213,7 +233,13 @@ def test_what_is_not_an_object_is_refused(body: bytes) -> None:
 
 
 def test_a_refusal_tells_three_problems_and_counts_the_others() -> None:
-    wrong = {"delivery_id": "", "event_type": "", "workflow.name": "", "workflow.job_name": "", "workflow.run_id": ""}
+    wrong = {
+        "delivery_id": " ",
+        "event_type": " ",
+        "workflow.name": " ",
+        "workflow.job_name": " ",
+        "workflow.run_id": " ",
+    }
     told = refusal(json.dumps(changed(COMPLETED_CALLBACK, wrong)).encode()).message
     assert told == (
         "The callback was refused: event_type: a name must not be empty; delivery_id: an id has 1 to 512 bytes; "

@@ -250,7 +250,15 @@ def test_duration(seconds: float | None, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("minutes", "told"),
-    [(-5, "0 min ago"), (0, "0 min ago"), (59, "59 min ago"), (60, "1 h ago"), (2879, "47 h ago"), (2880, "2 d ago")],
+    [
+        (-5, "just now"),
+        (0, "just now"),
+        (1, "1 min ago"),
+        (59, "59 min ago"),
+        (60, "1 h ago"),
+        (2879, "47 h ago"),
+        (2880, "2 d ago"),
+    ],
 )
 def test_ago(minutes: int, told: str) -> None:
     assert _ago(NOW, NOW - timedelta(minutes=minutes)) == told
