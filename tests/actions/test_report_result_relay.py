@@ -147,3 +147,14 @@ def test_an_l1_repository_is_told_what_is_missing(
     assert (result.outputs["outcome"], result.conclusion) == ("ignored", "success"), result.log
     assert titles(result) == ["The relay does not show this repository's results"]
     assert "L1" in result.annotations[0].message
+
+
+@pytest.mark.parametrize(("repo", "level"), [("contoso/torch-aurora", "L3"), ("fabrikam/torch-mesa", "L4")])
+def test_at_l3_and_l4_it_says_that_upstream_check_runs_are_not_made_here(
+    stack: Stack, start_job: Callable[..., Job], report: Callable[..., StepResult], repo: str, level: str
+) -> None:
+    event = {"client_payload": register_dispatch(stack.state, repo, 1, SHA)}
+    result = report(start_job(repo, event=event))
+    assert (result.outputs["outcome"], result.conclusion) == ("delivered", "success"), result.log
+    (told,) = [note.message for note in result.annotations if level in note.message]
+    assert "keep the step with CRCR's callback action" in told
