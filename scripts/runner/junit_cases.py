@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 from typing import TYPE_CHECKING, NamedTuple
 from xml.parsers import expat
+
+if TYPE_CHECKING or __package__:
+    from scripts.runner import xml_bytes
+else:  # run as a script: its folder is on the path
+    import xml_bytes
 
 if TYPE_CHECKING:
     from typing import IO, Iterator, Union
@@ -34,23 +38,6 @@ STATUS_WORDS = {  # in the attributes `status` and `result`; they count where no
     **dict.fromkeys(("fail", "failed", "failure"), "failure"),
     "error": "error",
 }
-
-# The file names its own codec: accept those that decode in linear time.
-CODECS = re.compile(r"utf-8|iso8859-\d+|cp\d+|koi8-[rtu]|gb2312|gbk|gb18030|big5|shift_jis|euc_jp|euc_kr")
-DECLARATION = re.compile(rb"""<\?xml[^>]{0,200}?\sencoding\s*=\s*["']([\w.-]{1,40})["']""")
-BYTE_ORDERS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-    (b"<\0", "utf-16-le"),
-    (b"\0<", "utf-16-be"),
-)
-
-# XML 1.0 forbids these characters, and producers write them all the same: colours and NULs in captured text.
-CONTROLS = bytes(set(range(0x20)) - set(b"\t\n\r"))
-NONCHARACTERS = ("\ufffe".encode(), "\uffff".encode())
-REFERENCE = re.compile(rb"&#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));")
-LONGEST_REFERENCE = len("&#1114111;")
 
 
 class Limits(NamedTuple):
@@ -202,57 +189,21 @@ def _read(stream: IO[bytes], file: str, limits: Limits) -> Iterator[tuple[list[T
     while len(chunk) < HEAD_BYTES and (more := stream.read(CHUNK_BYTES)):
         chunk += more
     handler = _Handler(file, limits)
-    decoder = codecs.getincrementaldecoder(_codec(chunk, handler))("replace")
+    try:
+        decoder = codecs.getincrementaldecoder(xml_bytes.codec(chunk))("replace")
+    except LookupError as error:
+        raise handler.refusal(str(error.args[0])) from None
     size, rest = 0, b""
     while True:
         size += len(chunk)
         if size > limits.file_bytes:
             raise handler.refusal(f"the file is larger than {limits.file_bytes:,} bytes; split the report")
         data = rest + decoder.decode(chunk, final=not chunk).encode("utf-8", "replace")
-        data, rest = _permitted(data, final=not chunk)
+        data, rest = xml_bytes.permitted(data, final=not chunk)
         yield handler.feed(data, final=not chunk)
         if not chunk:
             return
         chunk = stream.read(CHUNK_BYTES)
-
-
-def _codec(head: bytes, handler: _Handler) -> str:
-    for start, codec in BYTE_ORDERS:
-        if head.startswith(start):
-            return codec
-    declared = DECLARATION.match(head)
-    name = declared.group(1).decode("ascii") if declared else "utf-8"
-    try:
-        codec = codecs.lookup(name).name
-    except LookupError:
-        codec = name
-    if codec == "ascii" or codec.startswith("utf-16"):
-        return "utf-8"  # bytes that are not UTF-16: the program that wrote them meant its strings
-    if not CODECS.fullmatch(codec):
-        raise handler.refusal(f"the encoding {name} is not read here; write the report as UTF-8")
-    return codec
-
-
-def _permitted(data: bytes, *, final: bool) -> tuple[bytes, bytes]:
-    """Drop what XML forbids. Gives the data, and a rest that may be the start of a character reference."""
-    data, rest = data.translate(None, CONTROLS), b""
-    if not data.isascii():
-        for noncharacter in NONCHARACTERS:
-            data = data.replace(noncharacter, b"")
-    if not final:
-        start = data.rfind(b"&", -LONGEST_REFERENCE)
-        if start >= 0 and b";" not in data[start:]:
-            data, rest = data[:start], data[start:]
-    if b"#" in data and b"&#" in data:  # the first alone is ten times as fast, and mostly settles it
-        data = REFERENCE.sub(_permitted_reference, data)
-    return data, rest
-
-
-def _permitted_reference(reference: re.Match[bytes]) -> bytes:
-    hexadecimal, decimal = reference.groups()
-    code = int(hexadecimal, 16) if hexadecimal else int(decimal)
-    permitted = code in (9, 10, 13) or 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code <= 0x10FFFF
-    return reference.group() if permitted else b""
 
 
 NO_CASE: dict[str, str] = {}
