@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmarks.result import Budget, Row
 from benchmarks.servers import clickhouse
 from benchmarks.timing import alternate, median, percentile, seconds
-from hud_endpoint.clickhouse import queries
+from hud_endpoint.clickhouse import saved_queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,14 +79,14 @@ def _settle(client: Client, say: Say) -> int:
 def _window(client: Client, days: int, size: Size, parts: int, say: Say) -> list[Row]:
     say(f"the last {days} days, up to {size.runs} alternating runs")
     runs: dict[str, Callable[[], object]] = {
-        "ours": partial(queries.run, client, "oot_summary", {"days": days}),
+        "ours": partial(saved_queries.run, client, "oot_summary", {"days": days}),
         "reference": partial(client.query, _sql("reference_summary"), parameters={"days": days}),
     }
     for run in runs.values():
         run()
     samples = alternate({name: partial(seconds, run) for name, run in runs.items()}, size.runs, limit=size.limit)
     times = {name: [1000 * one for one in taken] for name, taken in samples.items()}
-    ours = _rows_read(client, queries.saved_query("oot_summary").sql, days)
+    ours = _rows_read(client, saved_queries.saved_query("oot_summary").sql, days)
     reference = _rows_read(client, _sql("reference_summary"), days)
     told = f"{days} day{'s' * (days > 1)}, {size.rows:,} rows"
     note = f"{len(times['ours'])} runs, {parts} parts; reads {ours:,} rows, the reference {reference:,}"

@@ -52,7 +52,9 @@ FULL = Size(callbacks=300, rate=15)
 QUICK = Size(callbacks=60, rate=15)
 
 
-class _Callback(NamedTuple):
+class Prepared(NamedTuple):
+    """A callback ready to be posted."""
+
     token: str
     body: dict[str, Any]
 
@@ -60,7 +62,7 @@ class _Callback(NamedTuple):
 class _Sender(threading.Thread):
     """Posts the callbacks at their pace; `accepted` has the moment of each 200, by the job's key."""
 
-    def __init__(self, relay_url: str, prepared: list[_Callback], rate: float) -> None:
+    def __init__(self, relay_url: str, prepared: list[Prepared], rate: float) -> None:
         super().__init__(daemon=True)
         self._relay_url, self._prepared, self._rate = relay_url, prepared, rate
         self.accepted: dict[str, float] = {}
@@ -95,7 +97,7 @@ def measure(size: Size, say: Say) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="oot-hud-bench-", ignore_cleanup_errors=True) as folder:
         say("starting the local stack")
         with stack.running(Path(folder)) as running:
-            prepared = _prepare(running.state, size.callbacks)
+            prepared = prepare(running.state, size.callbacks)
             say(f"{size.callbacks} callbacks at {size.rate:g}/s")
             sender = _Sender(running.state["relay_url"], prepared, size.rate)
             sender.start()
@@ -111,7 +113,8 @@ def measure(size: Size, say: Say) -> list[Row]:
     ]
 
 
-def _prepare(state: dict[str, Any], count: int) -> list[_Callback]:
+def prepare(state: dict[str, Any], count: int) -> list[Prepared]:
+    """Give callbacks of different jobs of dispatches that the stack knows, each with a token of its own."""
     payloads = {repo: register_dispatch(state, repo, 179565, callbacks.SHA) for repo in REPOS}
     prepared = []
     with requests.Session() as session:
@@ -121,7 +124,7 @@ def _prepare(state: dict[str, Any], count: int) -> list[_Callback]:
             answer = session.post(f"{state['github_url']}/_local/mint", json={"repo": repo, "claims": ids}, timeout=10)
             failed = 2 if number % 20 == 0 else 0
             body = payloads[repo] | {"workflow": callbacks.workflow(failed, **ids)}
-            prepared.append(_Callback(answer.json()["token"], body))
+            prepared.append(Prepared(answer.json()["token"], body))
     return prepared
 
 

@@ -14,7 +14,7 @@ from benchmarks import callbacks
 from benchmarks.result import BenchmarkError, Budget, Row
 from benchmarks.servers import clickhouse
 from benchmarks.timing import cpu_seconds, median, seconds
-from hud_endpoint.clickhouse.schema import insert_columns
+from hud_endpoint.clickhouse.ddl import insert_columns
 from scripts.replicator.transform import Transform
 from scripts.replicator.writer import TABLE, Writer
 

@@ -14,7 +14,7 @@ import requests
 
 from benchmarks.result import BenchmarkError
 from benchmarks.timing import ROOT
-from hud_endpoint.clickhouse import schema
+from hud_endpoint.clickhouse import ddl
 from hud_endpoint.clickhouse.connection import connect
 from scripts.local.processes import Process, free_port
 
@@ -60,7 +60,7 @@ def clickhouse() -> Iterator[Client]:
         with process("clickhouse", argv, folder, f"http://127.0.0.1:{port}/ping"):
             client = connect(f"http://127.0.0.1:{port}", read_timeout=300)
             try:
-                for statement in schema.statements():
+                for statement in ddl.statements():
                     client.command(statement)
                 yield client
             finally:

@@ -23,17 +23,18 @@ CODES: dict[str, int] = {
     "wrong_audience": 401,
     "event_not_accepted": 401,
     "invalid_callback_token": 401,
+    "replayed_token": 401,
     "invalid_service_token": 401,
     "repo_not_allowed": 403,
+    "pipeline_not_allowed": 403,
     # how it is asked
+    "rate_limited": 429,
     "not_found": 404,
     "method_not_allowed": 405,
     "invalid_parameter": 400,
     # what is ours to mend
     "internal_error": 500,
     "store_unavailable": 500,
-    "hud_rejected": 502,
-    "hud_unavailable": 502,
     "issuer_unavailable": 503,
     "dashboard_unavailable": 503,
 }
@@ -42,11 +43,12 @@ CODES: dict[str, int] = {
 class RefusedError(Exception):
     """A request that is answered with an error: what was wrong, where, and what to do about it.
 
-    `code` is one of CODES and never changes its meaning; `message` is for people and may.
+    `code` is one of CODES and never changes its meaning; `message` is for people and may. `retry_after` is in seconds.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.code = code
         self.message = message
         self.status = CODES[code]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from hud_endpoint.errors import RefusedError
@@ -40,7 +42,8 @@ def answer_errors(app: FastAPI, field: str) -> None:
     """Answer every error as `{field: sentence, "code"}`; what nobody foresaw is logged and answered as 500."""
 
     def answer(error: RefusedError) -> JSONResponse:
-        return JSONResponse({field: error.message, "code": error.code}, status_code=error.status)
+        headers = {"retry-after": str(error.retry_after)} if error.retry_after is not None else None
+        return JSONResponse({field: error.message, "code": error.code}, status_code=error.status, headers=headers)
 
     @app.exception_handler(RefusedError)
     async def refused(_request: Request, error: RefusedError) -> JSONResponse:
@@ -61,3 +64,29 @@ def answer_errors(app: FastAPI, field: str) -> None:
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         log.error("unforeseen error", exc_info=error, extra={"path": request.url.path})
         return answer(RefusedError("internal_error", "Something broke on our side; nothing was stored. Send it again."))
+
+
+def describe(app: FastAPI, bodies: dict[str, type[BaseModel]], error_field: str) -> None:
+    """Complete the OpenAPI document: the bodies that handlers read and validate themselves, by path, and the errors."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        error = {"type": "object", "properties": {name: {"type": "string"} for name in (error_field, "code")}}
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                operation["responses"]["default"] = {
+                    "description": "An error; docs/errors.md explains each code",
+                    "content": {"application/json": {"schema": {**error, "required": [error_field, "code"]}}},
+                }
+                operation["responses"].pop("422", None)
+        for path, model in bodies.items():
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[model.__name__] = schema
+            content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+            document["paths"][path]["post"]["requestBody"] = {"required": True, "content": content}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the document

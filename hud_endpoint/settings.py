@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE
+from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE, Repo
+from hud_endpoint.relay.issuers import KINDS, find_issuer
 
-GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
+GITHUB_ISSUER = KINDS["github"].home
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -25,7 +26,14 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _issuer(told: str) -> str:
+    find_issuer(told)
+    kind, separator, url = told.rpartition("=")
+    return f"{kind}{separator}{_https_or_loopback(url)}"
+
+
 SafeUrl = Annotated[str, AfterValidator(_https_or_loopback)]
+IssuerUrl = Annotated[str, AfterValidator(_issuer)]  # or kind=URL
 
 
 class _Settings(BaseSettings):
@@ -56,16 +64,47 @@ class RelaySettings(_Settings):
     hud_public_url: str = Field(default="", description="Where people see HUD; default: the origin of HUD_API_URL")
     dispatch_token: SecretStr = Field(min_length=16, description="Service token of the upstream's webhook")
     callback_signing_key: SecretStr = Field(min_length=32, description="Signs callback tokens (HS256)")
-    allowlist: str = Field(description="Path of the allowlist, YAML")
-    oidc_issuers: Annotated[tuple[SafeUrl, ...], NoDecode, BeforeValidator(_split)] = Field(
-        default=(GITHUB_ISSUER,), description="Issuers of GitHub's kind, separated by commas"
+    allowlist: str = Field(description="The allowlist, YAML: a path, s3://bucket/key or a file's page on GitHub")
+    allowlist_ttl_seconds: int = Field(default=300, ge=1, description="Age at which the allowlist is read again")
+    github_raw_url: SafeUrl = Field(
+        default="https://raw.githubusercontent.com", description="Where GitHub serves the raw content of files"
+    )
+    oidc_issuers: Annotated[tuple[IssuerUrl, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(GITHUB_ISSUER,), description="Issuers whose tokens are accepted, separated by commas"
     )
     oidc_audience: str = Field(default=AUDIENCE, description="Audience that tokens must carry")
-    relay_table: str = Field(default="torchci-oot-relay", description="DynamoDB table of the dispatch records")
+    upstream_repo: Repo = Field(default="pytorch/pytorch", description="Repo whose commits nightlies test")
+    github_api_url: SafeUrl = Field(default="https://api.github.com", description="GitHub's REST API")
+    github_token: SecretStr | None = Field(default=None, description="For more than 60 calls of it an hour")
+    relay_table: str = Field(
+        default="torchci-oot-relay", description="DynamoDB table of the relay: dispatches, jobs, tokens, outbox"
+    )
+    rate_limit_per_minute: int = Field(
+        default=100, ge=1, le=60_000, description="Calls a minute that each repo may make"
+    )
+    job_timeout_seconds: int = Field(
+        default=6 * 3600, ge=60, description="Silence after which a job counts as timed out"
+    )
+    job_timeouts: dict[str, Annotated[int, Field(ge=60)]] = Field(
+        default_factory=dict, description='Other timeouts by repo, as JSON: {"org/name": 43200}'
+    )
+    outbox_bucket: str = Field(
+        default="", description="S3 bucket for waiting bodies above 300 KB; empty: these are refused"
+    )
     dispatch_policy: Literal["required", "optional"] = Field(
         default="required", description="Whether PR and push callbacks need a dispatch record"
     )
     strict_levels: bool = Field(default=False, description="Answer 403 instead of `ignored` below L2")
+    metrics: Literal["none", "prometheus", "emf"] = Field(
+        default="none", description="Where numbers go: a port of their own, or CloudWatch's log lines"
+    )
+    metrics_port: int = Field(default=9464, ge=0, le=65535, description="Port of `/metrics`, never the public one")
+    metrics_address: str = Field(default="127.0.0.1", description="Address that `/metrics` listens on")
+
+    def job_timeout(self, repo: str) -> int:
+        """Seconds of silence after which a job of this repo counts as timed out."""
+        known = {name.lower(): seconds for name, seconds in self.job_timeouts.items()}
+        return known.get(repo.lower(), self.job_timeout_seconds)
 
     @property
     def public_url(self) -> str:

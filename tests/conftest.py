@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from hud_endpoint.clickhouse.connection import connect
 from scripts.local import stack as local
+from scripts.ops.create_tables import RELAY_TABLE, dynamodb_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +31,11 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Stack]:
-    """The whole local stack."""
-    with local.running(tmp_path_factory.mktemp("stack")) as running:
-        yield running
+    """The whole local stack; repos may call it as often as tests do."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RATE_LIMIT_PER_MINUTE", "60000")
+        with local.running(tmp_path_factory.mktemp("stack")) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +50,15 @@ def dynamodb(aws: dict[str, Any]) -> Iterator[DynamoDBClient]:
     client = boto3.client("dynamodb", **aws)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def relay_table(dynamodb: DynamoDBClient) -> str:
+    """A relay table of the tests' own, which no worker or sweeper of the stack looks at."""
+    name = "relay-of-the-tests"
+    (table,) = [table for table in dynamodb_tables() if table["TableName"] == RELAY_TABLE]
+    dynamodb.create_table(**{**table, "TableName": name})
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ The signed callback token is RFC-0054's proposal: a JWT (HS256) that travels thr
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +13,26 @@ import jwt
 
 from hud_endpoint.contract import Dispatch, cut
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.relay.due import due_items
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from types_boto3_dynamodb.client import DynamoDBClient
 
 KEEP_SECONDS = 14 * 24 * 3600  # a re-run of an old dispatch still finds its record
+UNANSWERED_QUEUE, ORPHANS_QUEUE = "unanswered", "orphans"
+ORPHAN_SECONDS = 6 * 3600  # a runner may be long in coming; a workflow that never starts is what this is for
 _TOKEN_AUDIENCE = "oot-hud-callback"  # noqa: S105 - a name, not a secret
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A dispatch and when it was recorded, seconds since the epoch."""
+    """A dispatch, when it was recorded (seconds since the epoch), and whether its first callback has yet to come."""
 
     dispatch: Dispatch
     at: float
+    unanswered: bool = False
 
 
 class Dispatches:
@@ -52,6 +59,8 @@ class Dispatches:
                     "dispatch": same,
                     "at": {"N": repr(now)},
                     "expires_at": {"N": str(int(now) + KEEP_SECONDS)},
+                    "queue": {"S": UNANSWERED_QUEUE},
+                    "due_at": {"N": repr(now + ORPHAN_SECONDS)},
                 },
                 ConditionExpression="attribute_not_exists(pk)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
@@ -78,7 +87,46 @@ class Dispatches:
             )
         except (ClientError, BotoCoreError) as error:
             raise _unavailable(error) from error
-        return Recorded(Dispatch.model_validate_json(item["dispatch"]["S"]), float(item["at"]["N"])) if item else None
+        return _recorded(item) if item else None
+
+    def answered(self, recorded: Recorded) -> None:
+        """Note that a dispatch has been answered; only the report of orphans depends on it, so it never fails."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if not recorded.unanswered:
+            return
+        key = _key(recorded.dispatch.repo, recorded.dispatch.delivery_id)
+        with suppress(ClientError, BotoCoreError):
+            self._client.update_item(TableName=self._table, Key=key, UpdateExpression="REMOVE queue, due_at")
+
+    def unanswered(self, now: float, *, mark: bool) -> Iterator[Recorded]:
+        """Give the dispatches that nobody answered in time; `mark` makes them orphans. Raises what boto3 raises."""
+        for item in due_items(self._client, self._table, UNANSWERED_QUEUE, now):
+            recorded = _recorded(item)
+            if not mark or self._mark_orphan(item):
+                yield recorded
+
+    def _mark_orphan(self, item: dict[str, Any]) -> bool:
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"pk": item["pk"]},
+                UpdateExpression="SET queue = :orphans",
+                ConditionExpression="queue = :unanswered",
+                ExpressionAttributeValues={":orphans": {"S": ORPHANS_QUEUE}, ":unanswered": {"S": UNANSWERED_QUEUE}},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False  # answered just now, or marked by another sweep
+        return True
+
+    def orphans(self, now: float) -> Iterator[Recorded]:
+        """Give the orphans that are known, the oldest first. Raises what boto3 raises."""
+        return (_recorded(item) for item in due_items(self._client, self._table, ORPHANS_QUEUE, now))
+
+
+def _recorded(item: dict[str, Any]) -> Recorded:
+    dispatch = Dispatch.model_validate_json(item["dispatch"]["S"])
+    return Recorded(dispatch, float(item["at"]["N"]), unanswered="queue" in item)
 
 
 def sign_callback_token(dispatch: Dispatch, key: str, now: float) -> str:

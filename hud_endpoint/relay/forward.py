@@ -1,26 +1,44 @@
-"""The hop to HUD: one POST, and what its answer means for the caller."""
+"""The hop to HUD: one POST, and what its answer means for who sent it."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import logging
+from typing import Any, NamedTuple
 
 import orjson
 import requests
 
-from hud_endpoint.errors import RefusedError
+log = logging.getLogger(__name__)
 
-TIMEOUT = (3.05, 5.0)  # seconds to connect, and between bytes of the answer
+TIMEOUT = (2.0, 3.0)  # seconds to connect, and between bytes of the answer: five in all
 CALLERS_FAULT = frozenset({400, 413, 422})  # of HUD's 4xx only these are about the body; the others are ours
 
 
-def forward(
-    session: requests.Session, url: str, token: str, payload: dict[str, Any]
-) -> Literal["delivered", "duplicate"]:
-    """Deliver `{trusted, untrusted}` to HUD.
+class Delivered(NamedTuple):
+    """HUD has the result, in its own words; `duplicate`: it had it before, or another that is final (409)."""
 
-    Raises RefusedError with HUD's own words where the body is at fault; `hud_rejected` or `hud_unavailable` otherwise:
-    nothing has been acknowledged then, and the caller sends the same body again.
-    """
+    duplicate: bool
+
+
+class Refused(NamedTuple):
+    """HUD will never take this body; `why` is its own word."""
+
+    status: int
+    why: str
+
+
+class Unavailable(NamedTuple):
+    """HUD can't take it now. `ours` says that it is reachable and refuses us: a rotated token, a wrong address."""
+
+    why: str
+    ours: bool
+
+
+Answer = Delivered | Refused | Unavailable
+
+
+def forward(session: requests.Session, url: str, token: str, payload: dict[str, Any]) -> Answer:
+    """Deliver `{trusted, untrusted}` to HUD; never raises for anything that HUD or the network does."""
     try:
         response = session.post(
             url,
@@ -29,29 +47,26 @@ def forward(
             timeout=TIMEOUT,
             allow_redirects=False,  # the token goes nowhere else
         )
-    except requests.RequestException as error:
-        raise RefusedError(
-            "hud_unavailable", f"HUD did not answer ({type(error).__name__}): send the same callback again."
-        ) from error
-    answer = _json(response)
-    if response.status_code == 200:
-        return "duplicate" if answer.get("outcome") == "duplicate" else "delivered"
+        content = response.content[:65536]
+    except (requests.RequestException, OSError) as error:
+        return Unavailable(f"no answer ({type(error).__name__})", ours=False)
+    told = _json(content)
+    if response.status_code == 200 and told.get("ok") is True:
+        return Delivered(duplicate=told.get("outcome") == "duplicate")
     if response.status_code == 409:
-        return "duplicate"
+        return Delivered(duplicate=True)
+    why = f"HTTP {response.status_code}: {str(told.get('error', ''))[:1000]}".rstrip(": ")
     if response.status_code in CALLERS_FAULT:
-        told = str(answer.get("error") or f"HTTP {response.status_code}")[:1000]
-        raise RefusedError(
-            "body_too_large" if response.status_code == 413 else "invalid_callback", f"HUD refused: {told}"
-        )
-    code = "hud_unavailable" if response.status_code >= 500 else "hud_rejected"
-    raise RefusedError(
-        code, f"HUD answered HTTP {response.status_code}, which is ours to mend: send the same callback again later."
-    )
+        return Refused(response.status_code, why)
+    ours = response.status_code < 500
+    if ours:
+        log.error("HUD refuses the relay itself: %s", why)  # the alarm: every result waits until somebody mends this
+    return Unavailable(why, ours=ours)
 
 
-def _json(response: requests.Response) -> dict[str, Any]:
+def _json(content: bytes) -> dict[str, Any]:
     try:
-        answer = orjson.loads(response.content)
+        told = orjson.loads(content)
     except orjson.JSONDecodeError:
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return told if isinstance(told, dict) else {}

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import jwt
 import orjson
@@ -53,27 +54,40 @@ class KeySet:
         Raises RefusedError `invalid_token` for a kid the issuer does not have, `issuer_unavailable` when no keys
         could be fetched yet.
         """
-        with self._lock:
+        known = kid in self._keys
+        if not known or time.monotonic() - self._fetched_at > FRESH_SECONDS:
+            self._ask(wait=not known)  # who has a key, however stale, does not wait for a slow issuer
+        keys = self._keys
+        if kid in keys:
+            return keys[kid]
+        if not keys:
+            raise RefusedError(
+                "issuer_unavailable",
+                f"The keys of {self._issuer} can't be fetched right now: try again in a minute.",
+            )
+        raise RefusedError("invalid_token", f"The token is signed with a key that {self._issuer} does not publish.")
+
+    def _ask(self, *, wait: bool) -> None:
+        """Refresh the keys, unless that was tried just now or somebody else is at it."""
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
             now = time.monotonic()
-            stale = now - self._fetched_at > FRESH_SECONDS
-            if (stale or kid not in self._keys) and now - self._tried_at > COOL_DOWN_SECONDS:
+            if now - self._tried_at > COOL_DOWN_SECONDS:
                 self._tried_at = now
                 self._refresh(now)
-            if kid in self._keys:
-                return self._keys[kid]
-            if not self._keys:
-                raise RefusedError(
-                    "issuer_unavailable",
-                    f"The keys of {self._issuer} can't be fetched right now: try again in a minute.",
-                )
-        raise RefusedError("invalid_token", f"The token is signed with a key that {self._issuer} does not publish.")
+        finally:
+            self._lock.release()
 
     def _refresh(self, now: float) -> None:
         try:
             discovery = self._get(f"{self._issuer}/.well-known/openid-configuration")
             if discovery["issuer"] != self._issuer:
                 raise ValueError("the document belongs to another issuer")  # section 4.3: it must not be used
-            fresh = dict(_usable(self._get(str(discovery["jwks_uri"]))["keys"]))
+            keys_url = str(discovery["jwks_uri"])
+            if urlsplit(keys_url).scheme != urlsplit(self._issuer).scheme:
+                raise ValueError("keys of an https issuer come over https")
+            fresh = dict(_usable(self._get(keys_url)["keys"]))
         except _FAILURES:
             return  # stale keys still verify; the cool-down paces the next try
         if fresh:

@@ -1,18 +1,17 @@
-"""Who calls: the identity that a GitHub Actions OIDC token proves.
-
-Claims and their meaning: https://docs.github.com/actions/reference/security/oidc. `sub` is never parsed (its format
-changed in 2026): identity is `repository` and its immutable ids.
-"""
+"""Who calls: the identity that an OIDC token proves. What the claims of each issuer mean is in its row of `issuers`."""
 
 from __future__ import annotations
 
-import re
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jwt
+from jwt.utils import base64url_decode
 
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.relay.issuers import Issuer, Pipeline, find_issuer, pipeline_id
 from hud_endpoint.relay.jwks import KeySet
 
 if TYPE_CHECKING:
@@ -24,59 +23,67 @@ ALGORITHMS = ["RS256"]
 LEEWAY_SECONDS = 30
 REQUIRED_CLAIMS = ["iss", "aud", "exp", "iat", "sub"]
 MAX_TOKEN_BYTES = 16 * 1024
-# pull_request_target runs a fork's pull request with the base repo's identity: it must not speak for the repo.
-ACCEPTED_EVENTS = frozenset({"repository_dispatch", "schedule", "workflow_dispatch", "push", "workflow_run"})
-
-
-def _matches(pattern: str) -> Callable[[object], bool]:
-    compiled = re.compile(pattern, re.ASCII)
-    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
-
-
-CLAIM_RULES: Mapping[str, Callable[[object], bool]] = {
-    "repository": _matches(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}"),
-    "repository_id": _matches(r"[0-9]{1,20}"),
-    "repository_owner_id": _matches(r"[0-9]{1,20}"),
-    "run_id": _matches(r"[0-9]{1,20}"),
-    "run_attempt": _matches(r"[0-9]{1,6}"),
-    "event_name": _matches(r"[a-z_]{1,50}"),
-}
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a verified token proves of its caller."""
+    """What a verified token proves of its caller; `token_id` stands for its jti, else for the token.
+
+    `run_attempt` and `check_run_id` are None where the issuer does not say them.
+    """
 
     repo: str
     repository_id: str
     run_id: str
-    run_attempt: int
+    run_attempt: int | None
     check_run_id: str | None
     event_name: str
     workflow_ref: str | None
     ref: str | None
     sha: str | None
+    token_id: str
+    issuer: str = ""
+    speaks_for_run: bool = False
+
+    def binding(self, key: str) -> str:
+        """Give what a use of the token is remembered by: the token, or each job where it speaks for a whole run."""
+        return hashlib.sha256(f"{self.token_id}#{key}".encode()).hexdigest() if self.speaks_for_run else self.token_id
 
 
 class Verifier:
-    """Verifies tokens of a fixed list of issuers."""
+    """Verifies tokens of a fixed list of issuers.
 
-    def __init__(self, issuers: Iterable[str], audience: str, session: requests.Session) -> None:
+    `issuers` are URLs, or `kind=URL` (see `find_issuer`); `pipelines` finds who a pipeline elsewhere speaks for, by its
+    issuer's URL and its immutable ids.
+    """
+
+    def __init__(
+        self,
+        issuers: Iterable[str],
+        audience: str,
+        session: requests.Session,
+        pipelines: Callable[[str, str], Pipeline | None] = lambda _issuer, _id: None,
+    ) -> None:
         self._audience = audience
-        self._keys = {issuer: KeySet(issuer, session) for issuer in issuers}
+        self._pipelines = pipelines
+        self._issuers = {issuer.url: issuer for issuer in map(find_issuer, issuers)}
+        self._keys = {url: KeySet(url, session) for url in self._issuers}
 
     def verify(self, authorization: str | None) -> Identity:
         """Give the identity behind an `Authorization: Bearer <token>` header.
 
         Raises RefusedError with one of the codes missing_token, invalid_token, expired_token, unknown_issuer,
-        wrong_audience, event_not_accepted, issuer_unavailable.
+        wrong_audience, event_not_accepted, pipeline_not_allowed, issuer_unavailable.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise RefusedError(
                 "missing_token", "No OIDC token came along: give the job `permissions: id-token: write`."
             )
-        return _identity(self._claims(token.strip()))
+        token = token.strip()
+        claims = self._claims(token)
+        issuer = self._issuers[claims["iss"]]
+        return _identity(issuer, claims, self._speaks_for(issuer, claims), token)
 
     def _claims(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_BYTES:
@@ -88,6 +95,8 @@ class Verifier:
                 raise RefusedError("unknown_issuer", "The token comes from an issuer that this relay does not accept.")
             if unverified["header"].get("alg") not in ALGORITHMS or not isinstance(kid, str):
                 raise RefusedError("invalid_token", "The token must be signed with RS256 and name its key in `kid`.")
+            for part in token.split(".")[:2]:
+                json.loads(base64url_decode(part), object_pairs_hook=_without_duplicates)
             # The key is always the issuer's own; jku, x5u and jwk in the header are never looked at.
             claims: dict[str, Any] = jwt.decode(
                 token,
@@ -104,31 +113,64 @@ class Verifier:
             ) from None
         except jwt.InvalidAudienceError:
             raise RefusedError("wrong_audience", f"The token's audience must be {self._audience}.") from None
-        except (jwt.PyJWTError, ValueError, TypeError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise RefusedError("invalid_token", f"The token is not valid ({type(error).__name__}).") from None
+        for name, holds in self._issuers[issuer].kind.rules.items():
+            if not holds(claims.get(name)):
+                raise RefusedError("invalid_token", f"The token's claim {name} is missing or malformed.")
         return claims
 
+    def _speaks_for(self, issuer: Issuer, claims: Mapping[str, Any]) -> Pipeline:
+        if issuer.kind.repo:
+            return Pipeline(claims[issuer.kind.repo])
+        name = pipeline_id(issuer.kind, claims)
+        pipeline = self._pipelines(issuer.url, name)
+        if pipeline is None:
+            raise RefusedError(
+                "pipeline_not_allowed",
+                f"Pipeline {name} of {issuer.url} speaks for no repo: ask PyTorch's dev infra to add it to "
+                "`providers` in the allowlist.",
+            )
+        for claim, accepted in pipeline.required_claims.items():
+            value = claims.get(claim)
+            if not isinstance(value, str | int) or str(value) not in accepted:
+                raise RefusedError(
+                    "pipeline_not_allowed",
+                    f"Pipeline {name} speaks for {pipeline.repo} only where {claim} is {' or '.join(accepted)}.",
+                )
+        return pipeline
 
-def _identity(claims: Mapping[str, Any]) -> Identity:
-    for name, holds in CLAIM_RULES.items():
-        if not holds(claims.get(name)):
-            raise RefusedError("invalid_token", f"The token's claim {name} is missing or malformed.")
-    if claims["event_name"] not in ACCEPTED_EVENTS:
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Two parsers that disagree about which of two `repository` counts are how one repo becomes another.
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def _identity(issuer: Issuer, claims: Mapping[str, Any], pipeline: Pipeline, token: str) -> Identity:
+    kind = issuer.kind
+    event = claims[kind.event]
+    if event not in kind.events and event not in pipeline.required_claims.get(kind.event, ()):
         raise RefusedError(
             "event_not_accepted",
-            f"Results from {claims['event_name']} runs are not accepted: "
-            f"report from one of {', '.join(sorted(ACCEPTED_EVENTS))}.",
+            f"Results from {event} runs are not accepted: report from one of {', '.join(sorted(kind.events))}.",
         )
-    check_run_id = claims.get("check_run_id")
+    check_run_id, jti = claims.get(kind.check_run_id), claims.get("jti")
+    named = f"{claims['iss']}#{jti}" if isinstance(jti, str) and jti else token
     return Identity(
-        repo=claims["repository"],
-        repository_id=claims["repository_id"],
-        run_id=claims["run_id"],
-        run_attempt=int(claims["run_attempt"]),
-        check_run_id=str(check_run_id) if isinstance(check_run_id, str | int) else None,
-        event_name=claims["event_name"],
+        token_id=hashlib.sha256(named.encode()).hexdigest(),
+        repo=pipeline.repo,
+        repository_id=claims[kind.repository_id],
+        run_id=str(claims[kind.run_id]),
+        run_attempt=int(claims[kind.run_attempt]) if kind.run_attempt else None,
+        check_run_id=None if check_run_id is None else str(check_run_id),
+        event_name=event,
+        issuer=issuer.url,
+        speaks_for_run=kind.speaks_for_run,
         **{
-            name: value if isinstance(value := claims.get(name), str) else None
-            for name in ("workflow_ref", "ref", "sha")
+            name: value if isinstance(value := claims.get(claim), str) else None
+            for name, claim in (("workflow_ref", kind.workflow_ref), ("ref", kind.ref), ("sha", kind.sha))
         },
     )

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from hud_endpoint.clickhouse import queries
+from hud_endpoint.clickhouse import saved_queries
 from hud_endpoint.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def summary_router(connect: Callable[[], Client], banner: str = "") -> APIRouter
         if days not in WINDOWS:
             raise RefusedError("invalid_parameter", f"days is one of {', '.join(map(str, WINDOWS))}.")
         try:
-            return queries.run(connect(), "oot_summary", {"days": days})
+            return saved_queries.run(connect(), "oot_summary", {"days": days})
         except Exception as error:
             log.warning("summary query failed", exc_info=error)
             raise RefusedError(

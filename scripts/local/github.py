@@ -15,6 +15,7 @@ import secrets
 import sys
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,9 +25,10 @@ import requests
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 from jwt.algorithms import RSAAlgorithm
 
-from hud_endpoint.contract import AUDIENCE
+from hud_endpoint.contract import AUDIENCE, is_sha
 from scripts.local import state
 
 LIFETIME_SECONDS = 300
@@ -76,6 +78,7 @@ def make_app(issuer: str) -> FastAPI:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     kid = uuid.uuid4().hex
     jobs: dict[str, dict[str, Any]] = {}
+    commits: dict[str, set[str]] = {_UPSTREAM: set()}  # by repo
 
     def sign(claims: dict[str, Any], audience: str | None) -> str:
         now = int(time.time())
@@ -120,6 +123,23 @@ def make_app(issuer: str) -> FastAPI:
             raise HTTPException(401, "this request token belongs to no running job")
         return {"count": 1, "value": sign(jobs[token], audience)}
 
+    @app.post("/_local/commits")
+    async def push(request: Request) -> dict[str, bool]:
+        """Give a repo a commit: `{"repo", "sha"}`."""
+        body = await request.json()
+        commits.setdefault(body["repo"].lower(), set()).add(body["sha"].lower())
+        return {"ok": True}
+
+    @app.get("/repos/{owner}/{name}/commits/{sha}")
+    async def commit(owner: str, name: str, sha: str) -> JSONResponse:
+        """https://docs.github.com/rest/commits/commits#get-a-commit, without branch names."""
+        repo, sha = f"{owner}/{name}", sha.lower()
+        if repo.lower() not in commits:
+            return JSONResponse({"message": "Not Found", "status": "404"}, status_code=404)
+        if not is_sha(sha) or sha not in commits[repo.lower()]:
+            return JSONResponse({"message": f"No commit found for SHA: {sha}", "status": "422"}, status_code=422)
+        return JSONResponse({"sha": sha, "url": f"{issuer}/repos/{repo}/commits/{sha}", "files": []})
+
     @app.post("/_local/mint")
     async def mint(request: Request) -> dict[str, str]:
         """Sign whatever claims are asked for: `{"repo", "claims", "audience"}`."""
@@ -143,6 +163,8 @@ def register_dispatch(
     Raises LocalError when the relay refuses or does not answer.
     """
     delivery_id = delivery_id or str(uuid.uuid4())
+    if stack.get("github_api_url"):  # else it is the real one, which has what it has
+        _push(stack["github_api_url"], sha)
     body = {"repo": repo, "delivery_id": delivery_id, "event_type": event_type, "pr_number": pr_number, "sha": sha}
     try:
         response = requests.post(
@@ -165,6 +187,11 @@ def register_dispatch(
         "payload": payload,
         "callback_token": answer["callback_token"],
     }
+
+
+def _push(api_url: str, sha: str) -> None:
+    with suppress(requests.RequestException):  # the dispatch itself does not need GitHub; who does says so
+        requests.post(f"{api_url}/_local/commits", json={"repo": _UPSTREAM, "sha": sha}, timeout=10)
 
 
 def _mint(options: argparse.Namespace) -> None:

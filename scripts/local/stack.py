@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 COMPONENTS = ("aws", "clickhouse", "github", "relay", "hud")
 SAMPLE_REPO = "example-org/torch-sample"
 _ROOT = Path(__file__).resolve().parents[2]
+_GITHUB_API = "https://api.github.com"
 _ALLOWLIST = f"""# The local stack's allowlist; the sample backend is at L2.
 L1:
   - example-org/torch-newcomer
@@ -76,6 +77,8 @@ class Stack:
         aws_url = mine.get("AWS_ENDPOINT_URL") or base["aws"]
         clickhouse_url = mine.get("CLICKHOUSE_URL") or base["clickhouse"]
         github_url = (mine.get("OIDC_ISSUERS") or base["github"]).split(",")[0]
+        # GitHub's own runners set GITHUB_API_URL: it is asked only by those who brought their issuers along.
+        api_url = base["github"] if not mine.get("OIDC_ISSUERS") else mine.get("GITHUB_API_URL") or _GITHUB_API
         hud_api_url = mine.get("HUD_API_URL") or f"{base['hud']}/api/oot/results"
         env = _child_environment(aws_url) | {
             "CLICKHOUSE_URL": clickhouse_url,
@@ -86,6 +89,8 @@ class Stack:
             "CALLBACK_SIGNING_KEY": signing_key,
             "ALLOWLIST": str(allowlist),
             "OIDC_ISSUERS": mine.get("OIDC_ISSUERS") or github_url,
+            "GITHUB_API_URL": api_url,
+            "GITHUB_TOKEN": "" if api_url == base["github"] else mine.get("GITHUB_TOKEN", ""),
             "BANNER": f"Local stack. Every backend but {SAMPLE_REPO} is made-up sample history.",
         }
         # Listed before they start, so that stop() ends whatever had started when something failed.
@@ -108,7 +113,8 @@ class Stack:
             store.wait_ready(deadline)
         _create_tables(aws_url, clickhouse_url)
         replicator = self._python("replicator", ["-m", "scripts.replicator.dynamo_to_clickhouse"], env, lambda: True)
-        self._start(replicator)
+        sweeper = self._python("sweeper", ["-m", "scripts.ops.sweep", "--every", "60"], env, lambda: True)
+        self._start(replicator, sweeper)
         for server in servers:
             server.wait_ready(deadline)
         self.state = {
@@ -118,6 +124,7 @@ class Stack:
             "clickhouse_url": clickhouse_url,
             "aws_endpoint_url": aws_url,
             "github_url": github_url,
+            "github_api_url": base["github"] if api_url == base["github"] else "",
             "internal_api_token": token,
             "sample_repo": SAMPLE_REPO,
             "tables": {

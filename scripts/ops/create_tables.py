@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
-from hud_endpoint.clickhouse.schema import Target, statements
+from hud_endpoint.clickhouse.ddl import Target, statements
 from hud_endpoint.contract import RESULTS_TABLE
 
 if TYPE_CHECKING:
@@ -43,15 +43,33 @@ def dynamodb_tables() -> list[dict[str, Any]]:
             "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
             "BillingMode": "PAY_PER_REQUEST",
         },
-        *(
-            {
-                "TableName": name,
-                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-                "AttributeDefinitions": [{"AttributeName": "pk", **key}],
-                "BillingMode": "PAY_PER_REQUEST",
-            }
-            for name in (os.environ.get("RELAY_TABLE", RELAY_TABLE), REPLICATOR_TABLE)
-        ),
+        {
+            "TableName": os.environ.get("RELAY_TABLE", RELAY_TABLE),
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "AttributeDefinitions": [
+                {"AttributeName": "pk", **key},
+                {"AttributeName": "queue", **key},
+                {"AttributeName": "due_at", "AttributeType": "N"},
+            ],
+            # Sparse: what waits (outbox, dead letters, running jobs), by the moment when somebody must look at it.
+            "GlobalSecondaryIndexes": [
+                {
+                    "IndexName": "due",
+                    "KeySchema": [
+                        {"AttributeName": "queue", "KeyType": "HASH"},
+                        {"AttributeName": "due_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},  # bodies are stored and paid for once
+                }
+            ],
+            "BillingMode": "PAY_PER_REQUEST",
+        },
+        {
+            "TableName": REPLICATOR_TABLE,
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "pk", **key}],
+            "BillingMode": "PAY_PER_REQUEST",
+        },
     ]
 
 

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from hud_endpoint.clickhouse.connection import connect
-from hud_endpoint.clickhouse.schema import insert_columns
+from hud_endpoint.clickhouse.ddl import insert_columns
 from hud_endpoint.contract import RESULTS_TABLE
 from scripts.replicator.poller import Poller
 from scripts.replicator.writer import TABLE, Writer

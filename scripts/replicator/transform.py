@@ -19,7 +19,7 @@ from boto3.dynamodb.types import Binary, TypeDeserializer
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from hud_endpoint.clickhouse.schema import Column
+    from hud_endpoint.clickhouse.ddl import Column
 
 RANK_STEP = 10**13  # above every ApproximateCreationDateTime in ms, which is what items without a revision have
 TOMBSTONE_RANK = 4

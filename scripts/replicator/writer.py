@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-    from hud_endpoint.clickhouse.schema import Column
+    from hud_endpoint.clickhouse.ddl import Column
 
 log = logging.getLogger(__name__)
 

@@ -44,7 +44,7 @@ def test_the_document_lists_every_setting_with_its_default(
 ) -> None:
     told = {name: value for name, value, _ in SECTIONS[section]}
     assert told == {
-        name.upper(): "**required**" if field.is_required() else default(field.default)
+        name.upper(): "**required**" if field.is_required() else default(field.get_default(call_default_factory=True))
         for name, field in model.model_fields.items()
     }
 
@@ -84,6 +84,7 @@ class TestEnvironment:
             ("https://a.example.org", ("https://a.example.org",)),
             ("https://a.example.org/, https://b.example.org,,", ("https://a.example.org", "https://b.example.org")),
             ("http://127.0.0.1:8080", ("http://127.0.0.1:8080",)),
+            ("gitlab=https://git.example.org/", ("gitlab=https://git.example.org",)),
         ],
     )
     def test_issuers_are_separated_by_commas(
@@ -109,6 +110,12 @@ class TestEnvironment:
         (RelaySettings, RELAY, "hud_api_url", "http://127.0.0.1.hunter2.org/"),
         (RelaySettings, RELAY, "hud_api_url", "ftp://hunter2"),
         (RelaySettings, RELAY, "oidc_issuers", "https://a.example.org,http://hunter2.example.org"),
+        (RelaySettings, RELAY, "oidc_issuers", "gitlab=http://hunter2.example.org"),
+        (RelaySettings, RELAY, "oidc_issuers", "hunter2=https://a.example.org"),
+        (RelaySettings, RELAY, "github_api_url", "http://hunter2.example.org"),
+        (RelaySettings, RELAY, "github_raw_url", "http://hunter2.example.org"),
+        (RelaySettings, RELAY, "upstream_repo", "hunter2"),
+        (RelaySettings, RELAY, "allowlist_ttl_seconds", 0),
         (RelaySettings, RELAY, "dispatch_policy", "hunter2"),
         (RelaySettings, RELAY, "strict_levels", "hunter2"),
     ],

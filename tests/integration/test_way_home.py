@@ -111,7 +111,10 @@ def test_smoke_exits_0_when_the_row_was_read_back() -> None:
     [
         ({"CLICKHOUSE_URL": "http://127.0.0.1:9"}, "ClickHouse at http://127.0.0.1:9"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "AWS at http://127.0.0.1:9"),
-        ({"HUD_API_URL": "http://127.0.0.1:9/api/oot/results", "HUD_API_TOKEN": "x" * 16}, "HUD did not answer"),
+        (
+            {"HUD_API_URL": "http://127.0.0.1:9/api/oot/results", "HUD_API_TOKEN": "x" * 16},
+            "was not delivered (queued)",
+        ),
         ({"OIDC_ISSUERS": "http://127.0.0.1:9"}, "http://127.0.0.1:9 did not start the job"),
     ],
     ids=lambda service: next(iter(service)) if isinstance(service, dict) else "",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from hud_endpoint.clickhouse.schema import statements
+from hud_endpoint.clickhouse.ddl import statements
 from scripts.ops import create_tables
 
 if TYPE_CHECKING:

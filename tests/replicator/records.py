@@ -7,7 +7,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
 
-from hud_endpoint.clickhouse.schema import Column
+from hud_endpoint.clickhouse.ddl import Column
 
 CREATED = datetime(2026, 5, 4, 3, 40, tzinfo=UTC)
 CREATED_MS = int(CREATED.timestamp() * 1000)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from hud_endpoint.clickhouse.schema import Column
+from hud_endpoint.clickhouse.ddl import Column
 from hud_endpoint.contract import RelayPayload
 from hud_endpoint.results.record import Rank, to_write
 from hud_endpoint.results.store import _attribute

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
-from hud_endpoint.clickhouse.schema import insert_columns
+from hud_endpoint.clickhouse.ddl import insert_columns
 from scripts.replicator import writer
 from scripts.replicator.writer import Writer, Written
 from tests.replicator.records import COLUMNS, record

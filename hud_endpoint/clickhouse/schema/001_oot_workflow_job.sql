@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS default.oot_workflow_job${on_cluster}
     `error_tests` UInt64 DEFAULT 0 COMMENT 'Tests that errored, counted in failed_tests as well',
     `flaky_tests` UInt64 DEFAULT 0 COMMENT 'Tests that passed on a rerun, counted in passed_tests as well',
     `details_truncated` UInt64 DEFAULT 0 COMMENT 'Failed tests that were cut short or left out of failed_tests_json',
-    `dispatch_verified` Bool DEFAULT false COMMENT 'PR and SHA come from the dispatch record, not from the reporter',
+    `dispatch_verified` Bool DEFAULT false COMMENT 'PR and SHA come from the dispatch record; of a nightly: upstream has the commit',
     `origin` LowCardinality(String) DEFAULT 'job' COMMENT 'Who ended the job: job, sweeper (timed out), deferred',
     `times_estimated` Bool DEFAULT false COMMENT 'started_at or completed_at was missing and is a fallback: no duration',
     `first_seen` DateTime64(3, 'UTC') COMMENT 'When the relay accepted the first callback of this job; never changes',

@@ -11,7 +11,7 @@ import requests
 
 from hud_endpoint.contract import AUDIENCE, RELAY_BODY_BYTES, RESULTS_TABLE
 from tests.hud_endpoint.relay.jobs import NEWCOMER, REPO, Job, refused
-from tests.hud_endpoint.samples import ABSENT, IN_PROGRESS, SHA
+from tests.hud_endpoint.samples import ABSENT, IN_PROGRESS
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -179,15 +179,17 @@ class TestWhatIsBelieved:
         self, job: Job, dynamodb: DynamoDBClient, event_type: str
     ) -> None:
         job.delivery_id = f"buildkite-1-{uuid.uuid4()}"
-        item = stored(dynamodb, job.report(changes={"event_type": event_type, "payload.head_sha": SHA}))
-        assert (item["pr_number"], item["event_type"], item["pytorch_head_sha"]) == ("0", event_type, SHA)
+        nowhere = f"{uuid.uuid4().int % 16**40:040x}"  # a commit that upstream does not have
+        item = stored(dynamodb, job.report(changes={"event_type": event_type, "payload.head_sha": nowhere}))
+        assert (item["pr_number"], item["event_type"], item["pytorch_head_sha"]) == ("0", event_type, nowhere)
         assert item["dispatch_verified"] is False
 
     def test_a_dispatched_job_cannot_call_itself_nightly_to_choose_its_commit(
         self, job: Job, dynamodb: DynamoDBClient
     ) -> None:
         job.dispatch(pr_number=7)
-        item = stored(dynamodb, job.report(changes={"event_type": "nightly", "payload.after": "b" * 40}))
+        nowhere = f"{uuid.uuid4().int % 16**40:040x}"
+        item = stored(dynamodb, job.report(changes={"event_type": "nightly", "payload.after": nowhere}))
         assert item["pr_number"] == "0"
         assert item["dispatch_verified"] is False
 

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hud_endpoint.contract import Dispatch
-from hud_endpoint.relay.allowlist import parse_allowlist
 from hud_endpoint.relay.dispatch import Dispatches, sign_callback_token
-from hud_endpoint.relay.handler import ResultHandler
-from hud_endpoint.relay.oidc import Identity, Verifier
-from hud_endpoint.settings import RelaySettings
+from hud_endpoint.relay.forward import forward
+from tests.hud_endpoint.relay.desk import KEY, Desk
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, SHA, changed
 from tests.hud_endpoint.web import Web, as_json
 
@@ -23,52 +21,32 @@ if TYPE_CHECKING:
     import requests
     from types_boto3_dynamodb.client import DynamoDBClient
 
-KEY = "k" * 64
-IDENTITY = Identity(
-    repo="spec/backend",
-    repository_id="77",
-    run_id="240",
-    run_attempt=1,
-    check_run_id="987",
-    event_name="repository_dispatch",
-    workflow_ref="spec/backend/.github/workflows/ci.yml@refs/heads/main",
-    ref="refs/heads/main",
-    sha="f" * 40,
-)
-ALLOWLIST = parse_allowlist("L2: [spec/backend]")
-
 
 @pytest.fixture
-def dispatches(dynamodb: DynamoDBClient) -> Dispatches:
-    return Dispatches(dynamodb, "torchci-oot-relay")
+def dispatches(dynamodb: DynamoDBClient, relay_table: str) -> Dispatches:
+    return Dispatches(dynamodb, relay_table)
 
 
 class Relay:
     """The handler before a HUD that only listens."""
 
-    def __init__(self, web: Web, session: requests.Session, dispatches: Dispatches, **settings: Any) -> None:
+    def __init__(self, web: Web, session: requests.Session, dynamodb: DynamoDBClient, table: str, **told: Any) -> None:
         web.answers["/api"] = as_json({"ok": True})
         self.web = web
-        told = RelaySettings(
-            hud_api_url=f"{web.url}/api",
-            hud_api_token="t" * 16,
-            dispatch_token="t" * 16,
-            callback_signing_key=KEY,
-            allowlist="unused",
-            **settings,
-        )
-        self.handler = ResultHandler(told, Verifier([], "unused", session), ALLOWLIST, dispatches, session)
+        hud = f"{web.url}/api"
+        self.desk = Desk(dynamodb, table, lambda payload: forward(session, hud, "t", payload), clock=time.time, **told)
 
     def forwarded(self, body: dict[str, Any]) -> dict[str, Any]:
         """Give what HUD is told of a callback."""
-        self.handler.accept(IDENTITY, ALLOWLIST.entry("spec/backend"), json.dumps(body).encode())
+        taken = self.desk.post(body, uuid.uuid4().hex)
+        assert (taken.status_code, taken.body["outcome"]) == (200, "delivered")
         told: dict[str, Any] = json.loads(self.web.asked[-1].body)
         return told
 
 
 @pytest.fixture
-def relay(web: Web, session: requests.Session, dispatches: Dispatches) -> Relay:
-    return Relay(web, session, dispatches)
+def relay(web: Web, session: requests.Session, dynamodb: DynamoDBClient, relay_table: str) -> Relay:
+    return Relay(web, session, dynamodb, relay_table)
 
 
 @pytest.fixture
@@ -119,14 +97,17 @@ def test_the_body_goes_on_as_it_came_but_for_what_the_record_knows(relay: Relay,
 
 @pytest.mark.parametrize("event_type", ["nightly", "periodic"])
 def test_a_nightly_goes_on_without_its_pull_request(relay: Relay, event_type: str) -> None:
-    told = relay.forwarded(changed(COMPLETED_CALLBACK, {"event_type": event_type, "payload.head_sha": SHA}))
+    nightly = {"event_type": event_type, "payload.head_sha": SHA, "delivery_id": str(uuid.uuid4())}
+    told = relay.forwarded(changed(COMPLETED_CALLBACK, nightly))
     payload = told["untrusted"]["callback_payload"]["payload"]
     assert payload == {"repository": {"full_name": "pytorch/pytorch"}, "head_sha": SHA}
     assert told["trusted"]["dispatch_verified"] is False
 
 
-def test_an_optional_dispatch_is_marked_as_missing(web: Web, session: requests.Session, dispatches: Dispatches) -> None:
-    relay = Relay(web, session, dispatches, dispatch_policy="optional")
+def test_an_optional_dispatch_is_marked_as_missing(
+    web: Web, session: requests.Session, dynamodb: DynamoDBClient, relay_table: str
+) -> None:
+    relay = Relay(web, session, dynamodb, relay_table, dispatch_policy="optional")
     told = relay.forwarded(changed(COMPLETED_CALLBACK, {"delivery_id": str(uuid.uuid4())}))
     assert told["trusted"]["dispatch_verified"] is False
     assert told["untrusted"]["callback_payload"]["payload"] == COMPLETED_CALLBACK["payload"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,9 @@ NONSENSE: dict[str, dict[str, Answer]] = {
     },
     "discovery pointing at a file": {DISCOVERY: as_json({"issuer": "{url}", "jwks_uri": "file:///etc/passwd"})},
     "discovery pointing nowhere": {DISCOVERY: as_json({"issuer": "{url}", "jwks_uri": None})},
+    "discovery pointing to another scheme": {
+        DISCOVERY: as_json({"issuer": "{url}", "jwks_uri": "https://127.0.0.1:9/keys"})
+    },
     "discovery redirecting": {DISCOVERY: Answer(302, headers={"location": "{url}/keys"})},
     "404": {JWKS: Answer(404)},
     "500": {JWKS: Answer(500)},
@@ -190,6 +194,36 @@ def test_an_issuer_that_is_gone_does_not_take_its_keys_along(keys: KeySet, issue
     issuer.web.close()
     clock.now += 7 * 24 * 3600
     assert code(keys, "main") == "found"
+
+
+def test_nobody_with_a_known_key_waits_for_a_slow_issuer(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
+    keys.key("main")
+    issuer.web.answers[DISCOVERY] = Answer(held=True)
+    clock.now += FRESH_SECONDS + 1
+    refreshing = threading.Thread(target=keys.key, args=("main",))
+    refreshing.start()
+    while fetches(issuer) < 2:
+        assert refreshing.is_alive()
+    assert code(keys, "main") == "found"
+    assert refreshing.is_alive()
+    issuer.web.close()
+    refreshing.join(10)
+    assert not refreshing.is_alive()
+
+
+def test_keys_of_an_https_issuer_never_come_in_the_clear(
+    session: requests.Session, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def get(url: str) -> Any:
+        asked.append(url)
+        return {"issuer": "https://issuer.example.org", "jwks_uri": f"{web.url}/keys"}
+
+    keys = KeySet("https://issuer.example.org", session)
+    monkeypatch.setattr(keys, "_get", get)
+    assert code(keys, "main") == "issuer_unavailable"
+    assert asked == ["https://issuer.example.org/.well-known/openid-configuration"]
 
 
 def test_other_keys_beside_a_good_one_are_left_out(keys: KeySet, issuer: Issuer) -> None:

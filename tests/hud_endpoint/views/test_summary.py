@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from hud_endpoint.app import hud
-from hud_endpoint.clickhouse import queries
+from hud_endpoint.clickhouse import saved_queries
 from hud_endpoint.settings import HudSettings
 from hud_endpoint.views.summary import NOTHING, WINDOWS, _ago, _duration, _percent, _verdict
 from tests.hud_endpoint.clickhouse.history import TABLE, made_up
@@ -160,7 +160,7 @@ class TestWithMadeUpRows:
     @pytest.fixture
     def rows(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        monkeypatch.setattr(queries, "run", lambda *_: rows)
+        monkeypatch.setattr(saved_queries, "run", lambda *_: rows)
         return rows
 
     @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from hud_endpoint.clickhouse.schema import Target, insert_columns, statements
+from hud_endpoint.clickhouse.ddl import Target, insert_columns, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

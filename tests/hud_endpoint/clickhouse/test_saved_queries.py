@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from hud_endpoint.clickhouse import queries
-from hud_endpoint.clickhouse.queries import SavedQuery, run, saved_query
+from hud_endpoint.clickhouse import saved_queries
+from hud_endpoint.clickhouse.saved_queries import SavedQuery, run, saved_query
 from tests.hud_endpoint.clickhouse.history import TABLE, counted, made_up, summary
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-FOLDER = Path(queries.__file__).parent / "queries"
+FOLDER = Path(saved_queries.__file__).parent / "queries"
 NAMES = sorted(path.name for path in FOLDER.iterdir())
 
 
@@ -71,9 +71,9 @@ def test_a_parameter_is_never_sql(clickhouse: Client, value: str) -> None:
 def test_a_query_that_does_more_than_reading_a_little_is_refused(
     clickhouse: Client, monkeypatch: pytest.MonkeyPatch, sql: str, told: str
 ) -> None:
-    assert queries._LIMITS["max_execution_time"] == 10
-    monkeypatch.setitem(queries._LIMITS, "max_execution_time", 0.2)  # a test need not wait for it
-    monkeypatch.setattr(queries, "saved_query", lambda name: SavedQuery(name, sql, {}))
+    assert saved_queries._LIMITS["max_execution_time"] == 10
+    monkeypatch.setitem(saved_queries._LIMITS, "max_execution_time", 0.2)  # a test need not wait for it
+    monkeypatch.setattr(saved_queries, "saved_query", lambda name: SavedQuery(name, sql, {}))
     with pytest.raises(DatabaseError, match=f"(?i){told}"):
         run(clickhouse, "anything", {})
 

@@ -1,0 +1,48 @@
+"""Structured logs: one JSON object a line, with what a record is about (repo, delivery_id) beside its words.
+
+Nothing that authenticates anybody is ever logged: tokens are not passed to loggers, and `redact` takes out the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_JWT = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+
+
+def redact(text: str) -> str:
+    """Take out what looks like a JWT."""
+    return _JWT.sub("[token]", text)
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as JSON: time, level, logger, message, whatever `extra` bound to it, and the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return redact(json.dumps(line, default=str, ensure_ascii=False))
+
+
+def set_up() -> None:
+    """Log to stderr as JSON, unless somebody has set up logging already."""
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("botocore").setLevel(logging.WARNING)

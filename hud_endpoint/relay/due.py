@@ -1,0 +1,69 @@
+"""The queues of the relay's table: what waits, by the moment when somebody has to look at it.
+
+An item waits in a queue while it has the attributes `queue` and `due_at`. The index holds keys only, so that a waiting
+body is stored and paid for once; the items are read as they are now.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+INDEX = "due"
+_BATCH = 25  # far below BatchGetItem's 100, because items may be large
+
+
+def due_keys(client: DynamoDBClient, table: str, queue: str, now: float | None = None) -> Iterator[str]:
+    """Give the keys that wait in a queue (until `now`, seconds since the epoch), the first due first.
+
+    Raises what boto3 raises.
+    """
+    values: dict[str, Any] = {":queue": {"S": queue}}
+    until = ""
+    if now is not None:
+        values[":now"] = {"N": repr(now)}
+        until = " AND due_at <= :now"
+    pages = client.get_paginator("query").paginate(
+        TableName=table,
+        IndexName=INDEX,
+        KeyConditionExpression=f"queue = :queue{until}",
+        ExpressionAttributeValues=values,
+    )
+    for page in pages:
+        for item in page["Items"]:
+            yield item["pk"]["S"]
+
+
+def due_items(client: DynamoDBClient, table: str, queue: str, now: float | None = None) -> Iterator[dict[str, Any]]:
+    """Give the items behind `due_keys`, as they are now; one that has left the queue since is left out.
+
+    So is one that has become due later since: another worker holds it.
+    """
+    batch: list[str] = []
+    for key in due_keys(client, table, queue, now):
+        batch.append(key)
+        if len(batch) == _BATCH:
+            yield from _read(client, table, queue, batch, now)
+            batch = []
+    yield from _read(client, table, queue, batch, now)
+
+
+def _read(
+    client: DynamoDBClient, table: str, queue: str, keys: list[str], now: float | None
+) -> Iterator[dict[str, Any]]:
+    wanted: list[dict[str, Any]] = [{"pk": {"S": key}} for key in keys]
+    found: dict[str, dict[str, Any]] = {}
+    while wanted:
+        answer = client.batch_get_item(RequestItems={table: {"Keys": wanted, "ConsistentRead": True}})
+        found |= {item["pk"]["S"]: item for item in answer["Responses"].get(table, [])}
+        left: dict[str, Any] = dict(answer.get("UnprocessedKeys", {}))
+        wanted = left[table]["Keys"] if left else []
+    for key in keys:
+        item = found.get(key, {})
+        waits = item.get("queue", {}).get("S") == queue
+        if waits and (now is None or float(item["due_at"]["N"]) <= now):
+            yield item

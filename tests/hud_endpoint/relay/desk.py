@@ -1,0 +1,109 @@
+"""A Result Handler of a test's own: on real tables, with a clock that the test turns and a HUD that the test plays."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import requests
+
+from hud_endpoint.relay.allowlist import parse_allowlist
+from hud_endpoint.relay.dispatch import Dispatches
+from hud_endpoint.relay.handler import ResultHandler
+from hud_endpoint.relay.ledger import Ledger
+from hud_endpoint.relay.oidc import Identity, Verifier
+from hud_endpoint.relay.outbox import Outbox
+from hud_endpoint.relay.rate_limit import RateLimiter
+from hud_endpoint.settings import RelaySettings
+from scripts.ops.create_tables import RELAY_TABLE, dynamodb_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+    from hud_endpoint.relay.forward import Answer
+    from hud_endpoint.relay.handler import Taken
+    from hud_endpoint.relay.outbox import Bodies
+
+REPO = "spec/backend"
+KEY = "k" * 64
+ALLOWLIST = parse_allowlist(f"L2: [{REPO}]")
+IDENTITY = Identity(
+    repo=REPO,
+    repository_id="77",
+    run_id="240",
+    run_attempt=1,
+    check_run_id="987",
+    event_name="repository_dispatch",
+    workflow_ref=f"{REPO}/.github/workflows/ci.yml@refs/heads/main",
+    ref="refs/heads/main",
+    sha="f" * 40,
+    token_id="a-token",
+)
+
+
+def new_table(client: DynamoDBClient) -> str:
+    """Create a relay table that holds nothing of other tests."""
+    name = f"relay-{uuid.uuid4().hex}"
+    [table] = [table for table in dynamodb_tables() if table["TableName"] == RELAY_TABLE]
+    client.create_table(**{**table, "TableName": name})
+    return name
+
+
+@dataclass
+class Clock:
+    """The time, as the test has it."""
+
+    now: float = 1_790_000_000.25
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Desk:
+    """The handler and its parts."""
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        send: Callable[[dict[str, Any]], Answer],
+        *,
+        clock: Callable[[], float] | None = None,
+        bodies: Bodies | None = None,
+        **settings: Any,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.ledger, self.outbox = Ledger(client, table), Outbox(client, table, bodies, self.clock)
+        self.dispatches = Dispatches(client, table)
+        told: dict[str, Any] = {
+            "hud_api_url": "http://127.0.0.1:9/api",
+            "hud_api_token": "t" * 16,
+            "dispatch_token": "t" * 16,
+            "callback_signing_key": KEY,
+            "allowlist": "unused",
+            **settings,
+        }
+        self.handler = ResultHandler(
+            RelaySettings(**told),
+            verifier=Verifier([], "unused", requests.Session()),
+            allowlist=ALLOWLIST,
+            limiter=RateLimiter(client, table, 60_000),
+            dispatches=self.dispatches,
+            ledger=self.ledger,
+            outbox=self.outbox,
+            send=send,
+            clock=self.clock,
+        )
+
+    def post(self, body: dict[str, Any], token: str, **proven: Any) -> Taken:
+        """Post a callback with a token of this name. Raises RefusedError."""
+        identity = replace(IDENTITY, token_id=token, **proven)
+        return self.handler.accept(identity, ALLOWLIST.entry(REPO), orjson.dumps(body))
+
+    def drain(self) -> int:
+        """Do one round of the worker."""
+        return self.outbox.drain(self.handler.send, self.handler.give_step_free)

@@ -1,0 +1,223 @@
+"""What the relay makes of callbacks in any order, and of HUD's answers: on a real table, with a clock of the test's."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hud_endpoint.contract import Dispatch
+from hud_endpoint.errors import RefusedError
+from hud_endpoint.relay.forward import Answer, Delivered, Refused, Unavailable
+from hud_endpoint.relay.outbox import DEAD, QUEUE
+from tests.hud_endpoint.relay.desk import REPO, Clock, Desk
+from tests.hud_endpoint.relay.test_outbox import large
+from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+    from hud_endpoint.relay.outbox import Entry
+
+TAKEN, FINAL = Delivered(duplicate=False), Delivered(duplicate=True)
+AWAY = Unavailable("HTTP 503", ours=False)
+BASES = {"in_progress": IN_PROGRESS, "completed": COMPLETED_CALLBACK}
+
+
+class Counter:
+    """One dispatched job at the relay's counter."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self.delivery_id, self.clock = str(uuid.uuid4()), Clock()
+        self.answer: Answer = TAKEN
+        self.sent: list[dict[str, Any]] = []
+        self.desk = Desk(client, table, self.hud, clock=self.clock)
+        dispatch = Dispatch(repo=REPO, delivery_id=self.delivery_id, pr_number=7, sha="a" * 40)
+        self.desk.dispatches.record(dispatch, self.clock.now)
+
+    def hud(self, payload: dict[str, Any]) -> Answer:
+        self.sent.append(payload)
+        return self.answer
+
+    def post(self, status: str, token: str = "", **changes: Any) -> tuple[int, str]:
+        """Post with a token of this name, else a new one; gives the status and the outcome, or the code."""
+        told = {"delivery_id": self.delivery_id, **{f"workflow.{name}": value for name, value in changes.items()}}
+        proven = {"run_attempt": changes["run_attempt"]} if "run_attempt" in changes else {}
+        name = f"{self.delivery_id}-{token or uuid.uuid4()}"
+        try:
+            taken = self.desk.post(changed(BASES[status], told), name, **proven)
+        except RefusedError as error:
+            return error.status, error.code
+        return taken.status_code, taken.body["outcome"]
+
+    def metrics(self) -> dict[str, Any]:
+        return dict(self.sent[-1]["trusted"]["ci_metrics"])
+
+    def entries(self, queue: str) -> list[Entry]:
+        return [entry for entry in self.desk.outbox.entries(queue) if entry.delivery_id == self.delivery_id]
+
+
+@pytest.fixture
+def counter(dynamodb: DynamoDBClient, relay_table: str) -> Counter:
+    return Counter(dynamodb, relay_table)
+
+
+DELIVERED, DUPLICATE, QUEUED = (200, "delivered"), (200, "duplicate"), (202, "queued")
+REPLAYED = (401, "replayed_token")
+
+
+class TestSteps:
+    @pytest.mark.parametrize(
+        ("posts", "answers"),
+        [
+            (["in_progress", "completed"], [DELIVERED, DELIVERED]),
+            (["completed"], [DELIVERED]),
+            (["completed", "in_progress"], [DELIVERED, DELIVERED]),
+            (["in_progress", "in_progress", "completed", "completed"], [DELIVERED, DUPLICATE, DELIVERED, DUPLICATE]),
+            (["completed", "in_progress", "completed", "in_progress"], [DELIVERED, DELIVERED, DUPLICATE, DUPLICATE]),
+        ],
+    )
+    def test_each_is_taken_once_in_any_order(
+        self, counter: Counter, posts: list[str], answers: list[tuple[int, str]]
+    ) -> None:
+        assert [counter.post(status) for status in posts] == answers
+        assert len(counter.sent) == answers.count(DELIVERED)
+        assert counter.entries(QUEUE) == []
+
+    def test_another_end_is_a_duplicate_too_because_the_first_is_final(self, counter: Counter) -> None:
+        assert counter.post("completed", conclusion="success") == DELIVERED
+        assert counter.post("completed", conclusion="failure") == DUPLICATE
+
+    def test_a_rerun_is_a_job_of_its_own(self, counter: Counter) -> None:
+        for attempt in (1, 2):
+            who: dict[str, Any] = {"run_attempt": attempt, "check_run_id": f"240-{attempt}"}
+            assert [counter.post(status, **who) for status in BASES] == [DELIVERED, DELIVERED]
+        assert counter.post("completed", run_attempt=2, check_run_id="240-2") == DUPLICATE
+
+    def test_so_is_another_leg_of_a_matrix(self, counter: Counter) -> None:
+        assert [counter.post("completed", job_name=leg) for leg in ("float16", "float32")] == [DELIVERED, DELIVERED]
+
+
+class TestTokens:
+    def test_one_may_carry_both_callbacks_of_a_job(self, counter: Counter) -> None:
+        assert [counter.post(status, "t") for status in BASES] == [DELIVERED, DELIVERED]
+        assert [counter.post(status, "t") for status in BASES] == [DUPLICATE, DUPLICATE]
+
+    @pytest.mark.parametrize(
+        ("status", "changes"),
+        [
+            ("completed", {"conclusion": "success"}),  # another body
+            ("completed", {"job_name": "another"}),  # another job
+            ("in_progress", {"job_name": "another"}),
+        ],
+    )
+    def test_it_carries_nothing_else(self, counter: Counter, status: str, changes: dict[str, Any]) -> None:
+        assert counter.post("completed", "t") == DELIVERED
+        assert counter.post(status, "t", **changes) == REPLAYED
+        assert len(counter.sent) == 1
+        assert counter.post("completed", "t") == DUPLICATE
+
+    def test_a_refused_replay_binds_nothing(self, counter: Counter) -> None:
+        assert counter.post("completed", "t") == DELIVERED
+        assert counter.post("in_progress", "t", job_name="another") == REPLAYED
+        assert counter.post("in_progress", job_name="another") == DELIVERED
+
+
+class TestMeasures:
+    def test_the_queue_and_the_execution(self, counter: Counter) -> None:
+        counter.clock.now += 12.5
+        counter.post("in_progress")
+        assert counter.metrics() == {"queue_time": 12.5, "execution_time": None}
+        counter.clock.now += 600.25
+        counter.post("completed")
+        assert counter.metrics() == {"queue_time": None, "execution_time": 600.25}
+
+    def test_an_end_without_a_start_has_no_execution_time(self, counter: Counter) -> None:
+        counter.clock.now += 60
+        counter.post("completed")
+        assert counter.metrics() == {"queue_time": None, "execution_time": None}
+
+    def test_a_late_start_says_nothing_of_the_queue(self, counter: Counter) -> None:
+        counter.post("completed")
+        counter.clock.now += 60
+        assert counter.post("in_progress") == DELIVERED
+        assert counter.metrics() == {"queue_time": None, "execution_time": None}
+
+    def test_a_rerun_did_not_wait_in_the_queue(self, counter: Counter) -> None:
+        counter.clock.now += 60
+        counter.post("in_progress", run_attempt=2, check_run_id="240-2")
+        assert counter.metrics() == {"queue_time": None, "execution_time": None}
+
+
+class TestHudsAnswers:
+    def test_a_duplicate_of_huds_is_one_of_ours(self, counter: Counter) -> None:
+        counter.answer = FINAL
+        assert counter.post("completed") == DUPLICATE
+        assert counter.entries(QUEUE) == []
+
+    @pytest.mark.parametrize("answer", [AWAY, Unavailable("HTTP 401", ours=True)])
+    def test_what_hud_cannot_take_now_is_queued_and_durable(self, counter: Counter, answer: Answer) -> None:
+        counter.answer = answer
+        assert counter.post("completed") == QUEUED
+        [entry] = counter.entries(QUEUE)
+        assert (entry.payload(), entry.attempts) == (counter.sent[0], 1)
+        assert counter.post("completed") == DUPLICATE
+        assert len(counter.sent) == 1
+
+    @pytest.mark.parametrize(
+        ("status", "code"),
+        [(400, (400, "invalid_callback")), (422, (400, "invalid_callback")), (413, (413, "body_too_large"))],
+    )
+    def test_what_hud_refuses_is_told_and_quarantined(
+        self, counter: Counter, status: int, code: tuple[int, str]
+    ) -> None:
+        counter.answer = Refused(status, f"HTTP {status}: no")
+        assert counter.post("completed") == code
+        assert counter.entries(QUEUE) == []
+        [dead] = counter.entries(DEAD)
+        assert dead.history[0].endswith(f"HTTP {status}: no")
+
+    def test_then_another_body_may_take_its_step(self, counter: Counter) -> None:
+        counter.answer = Refused(400, "HTTP 400: no")
+        assert counter.post("completed", conclusion="success") == (400, "invalid_callback")
+        counter.answer = TAKEN
+        assert counter.post("completed", conclusion="failure") == DELIVERED
+        assert counter.post("completed", conclusion="success") == DUPLICATE
+
+    def test_and_the_very_same_is_refused_again_not_called_a_duplicate(self, counter: Counter) -> None:
+        counter.answer = Refused(400, "HTTP 400: no")
+        assert [counter.post("completed", "t") for _ in range(2)] == [(400, "invalid_callback")] * 2
+        counter.answer = TAKEN  # HUD has been mended
+        assert [counter.post("completed", "t") for _ in range(2)] == [DELIVERED, DUPLICATE]
+
+    def test_a_refusal_that_comes_later_frees_the_step_as_well(self, counter: Counter) -> None:
+        counter.answer = AWAY
+        assert counter.post("completed", conclusion="success") == QUEUED
+        counter.clock.now += 3600
+        counter.answer = Refused(400, "HTTP 400: no")
+        counter.desk.drain()
+        assert len(counter.entries(DEAD)) == 1
+        counter.answer = TAKEN
+        assert counter.post("completed", conclusion="failure") == DELIVERED
+
+    def test_a_job_whose_end_was_refused_runs_on_until_the_sweeper_ends_it(self, counter: Counter) -> None:
+        counter.post("in_progress")
+        counter.answer = Refused(400, "HTTP 400: no")
+        counter.post("completed")
+        counter.clock.now += 6 * 3600
+        key = f"{REPO}/{counter.delivery_id}/npu-ci/test-float32/987"
+        assert key in [record.key for record in counter.desk.ledger.due_jobs(counter.clock.now)]
+
+    def test_a_body_too_large_to_wait_leaves_no_trace(self, counter: Counter) -> None:
+        failed = large()["untrusted"]["callback_payload"]["failed_tests"]
+        assert counter.post("completed", "t", failed_tests=failed) == (413, "body_too_large")
+        assert counter.sent == []
+        assert counter.post("completed", "t") == DELIVERED
+
+
+def test_a_clock_of_another_relay_that_is_behind_does_no_harm(counter: Counter) -> None:
+    counter.post("in_progress")
+    counter.clock.now -= 5
+    assert counter.post("completed") == DELIVERED
+    assert counter.metrics()["execution_time"] is None

@@ -1,0 +1,126 @@
+"""What operators see of the relay: metrics, the audit record and the logs, none of which ever holds a token."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from hud_endpoint.logs import JsonFormatter, redact
+from hud_endpoint.relay import audit
+from hud_endpoint.relay.metrics import EmfMetrics, NoMetrics, PrometheusMetrics
+from hud_endpoint.relay.oidc import Identity
+
+if TYPE_CHECKING:
+    from scripts.local.stack import Stack
+
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl"
+IDENTITY = Identity(
+    repo="o/r",
+    repository_id="77",
+    run_id="240",
+    run_attempt=1,
+    check_run_id="987",
+    event_name="push",
+    workflow_ref=None,
+    ref=None,
+    sha=None,
+    token_id="f" * 64,
+)
+
+
+def test_prometheus_serves_what_was_counted_on_its_own_port() -> None:
+    metrics = PrometheusMetrics(0)
+    try:
+        metrics.count("callbacks", outcome="delivered")
+        metrics.count("refusals", code="expired_token")
+        metrics.count("refusals", code="expired_token")
+        metrics.observe("latency", 0.2)
+        metrics.gauge("outbox_depth", 3, queue="dead")
+        metrics.gauge("sweeper_age", 61)
+        port = metrics.server.server_port
+        told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    finally:
+        metrics.server.shutdown()
+        metrics.server.server_close()
+    for line in (
+        'oot_relay_callbacks_total{outcome="delivered"} 1.0',
+        'oot_relay_refusals_total{code="expired_token"} 2.0',
+        "oot_relay_seconds_count 1.0",
+        'oot_relay_outbox_entries{queue="dead"} 3.0',
+        "oot_relay_sweeper_age_seconds 61.0",
+    ):
+        assert line in told
+
+
+def test_emf_lines_are_what_cloudwatch_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    EmfMetrics().count("refusals", code="expired_token")
+    EmfMetrics().observe("latency", 0.2)
+    EmfMetrics().gauge("outbox_age", 12.5)
+    refusal, latency, age = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (metric,) = refusal["_aws"]["CloudWatchMetrics"]
+    assert metric == {
+        "Namespace": "OotHudRelay",
+        "Dimensions": [["code"]],
+        "Metrics": [{"Name": "refusals", "Unit": "Count"}],
+    }
+    assert (refusal["refusals"], refusal["code"]) == (1, "expired_token")
+    assert (latency["latency"], latency["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Unit"]) == (0.2, "Seconds")
+    assert age["outbox_age"] == 12.5
+
+
+def test_no_metrics_tell_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    NoMetrics().count("refusals", code="x")
+    NoMetrics().observe("latency", 1)
+    NoMetrics().gauge("outbox_age", 1)
+    assert capsys.readouterr().out == ""
+
+
+def test_an_audit_record_says_who_what_and_what_was_decided(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "oot_hud.audit"):
+        audit.record(IDENTITY, "delivered", key="o/r/d/ci/test/987")
+        audit.record(IDENTITY, "refused", code="run_mismatch")
+    first, second = (json.loads(JsonFormatter().format(record)) for record in caplog.records)
+    assert (first["message"], first["repo"], first["run_id"], first["key"]) == (
+        "delivered",
+        "o/r",
+        "240",
+        "o/r/d/ci/test/987",
+    )
+    assert (second["message"], second["code"]) == ("refused", "run_mismatch")
+    assert first["claims"] == second["claims"]  # one identity
+    assert len(first["claims"]) == 64
+
+
+def test_unauthenticated_noise_is_never_audited_and_every_authenticated_decision_is(stack: Stack) -> None:
+    log = stack.folder / "logs" / "relay.log"
+    url = f"{stack.state['relay_url']}/github/callback"
+    before = log.read_text().count("oot_hud.audit")
+    requests.post(url, data=b"{}", timeout=10)
+    requests.post(url, data=b"{}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
+    assert log.read_text().count("oot_hud.audit") == before
+    mint = requests.post(f"{stack.state['github_url']}/_local/mint", json={"repo": "stranger/x"}, timeout=10).json()
+    answer = requests.post(url, data=b"{}", headers={"Authorization": f"Bearer {mint['token']}"}, timeout=10)
+    assert answer.json()["code"] == "repo_not_allowed"
+    written = log.read_text()
+    assert written.count("oot_hud.audit") == before + 1
+    line = json.loads([text for text in written.splitlines() if "oot_hud.audit" in text][-1])
+    assert (line["repo"], line["message"], line["code"]) == ("stranger/x", "refused", "repo_not_allowed")
+    assert mint["token"] not in written
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"Bearer {TOKEN}", "Bearer [token]"),
+        (f"a {TOKEN} b {TOKEN}", "a [token] b [token]"),
+        ("eyJ is how they begin", "eyJ is how they begin"),
+    ],
+)
+def test_what_looks_like_a_token_is_taken_out_of_logs(text: str, left: str) -> None:
+    assert redact(text) == left
+    line = json.loads(JsonFormatter().format(logging.makeLogRecord({"msg": text, "repo": "o/r"})))
+    assert (line["message"], line["repo"]) == (left, "o/r")
