@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from hud_endpoint.relay.outbox import Bodies
     from hud_endpoint.relay.upstream import Upstream
 
+_CONNECTIONS = 50  # more than the 40 threads that handle requests
+
 
 def relay(settings: RelaySettings | None = None) -> FastAPI:
     """Build the relay's Result Handler; wrong settings or a wrong allowlist end the process with a sentence."""
     import requests
+    from requests.adapters import HTTPAdapter
 
     from hud_endpoint.relay.allowlist import AllowlistError
     from hud_endpoint.relay.allowlist_source import AllowlistSource, find_source
@@ -50,6 +53,8 @@ def relay(settings: RelaySettings | None = None) -> FastAPI:
     set_up()
     settings = settings or load(RelaySettings)
     session = requests.Session()
+    session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
     session.trust_env = False  # no netrc, no proxy from the environment: tokens travel over these connections
     try:
         read = find_source(settings.allowlist, session=session, raw_url=settings.github_raw_url, s3=_s3)
@@ -113,7 +118,12 @@ def _dynamodb() -> DynamoDBClient:
     import boto3
     from botocore.config import Config
 
-    config = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+    config = Config(
+        connect_timeout=2,
+        read_timeout=5,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        max_pool_connections=_CONNECTIONS,
+    )
     return boto3.client("dynamodb", config=config)
 
 

@@ -63,7 +63,11 @@ def answer_errors(app: FastAPI, field: str) -> None:
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         log.error("unforeseen error", exc_info=error, extra={"path": request.url.path})
-        return answer(RefusedError("internal_error", "Something broke on our side; nothing was stored. Send it again."))
+        return answer(
+            RefusedError(
+                "internal_error", "Something broke on our side. Send it again: the same callback never counts twice."
+            )
+        )
 
 
 def describe(app: FastAPI, bodies: dict[str, type[BaseModel]], error_field: str) -> None:

@@ -97,7 +97,12 @@ class Dispatches:
             return
         key = _key(recorded.dispatch.repo, recorded.dispatch.delivery_id)
         with suppress(ClientError, BotoCoreError):
-            self._client.update_item(TableName=self._table, Key=key, UpdateExpression="REMOVE queue, due_at")
+            self._client.update_item(
+                TableName=self._table,
+                Key=key,
+                UpdateExpression="REMOVE queue, due_at",
+                ConditionExpression="attribute_exists(pk)",  # one that has expired must not come back empty
+            )
 
     def unanswered(self, now: float, *, mark: bool) -> Iterator[Recorded]:
         """Give the dispatches that nobody answered in time; `mark` makes them orphans. Raises what boto3 raises."""

@@ -6,6 +6,7 @@ body is stored and paid for once; the items are read as they are now.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
 INDEX = "due"
+_THROTTLED_SECONDS = 0.2
 _BATCH = 25  # far below BatchGetItem's 100, because items may be large
 
 
@@ -62,6 +64,8 @@ def _read(
         found |= {item["pk"]["S"]: item for item in answer["Responses"].get(table, [])}
         left: dict[str, Any] = dict(answer.get("UnprocessedKeys", {}))
         wanted = left[table]["Keys"] if left else []
+        if wanted:
+            time.sleep(_THROTTLED_SECONDS)
     for key in keys:
         item = found.get(key, {})
         waits = item.get("queue", {}).get("S") == queue

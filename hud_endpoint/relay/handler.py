@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
+import random
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOWEST_LEVEL = "L2"
+_PAUSE_SECONDS = 0.05
 _TRIES = 8  # of the transaction, where equal callbacks come at once: each try that fails means another succeeded
 
 
@@ -144,6 +146,7 @@ class ResultHandler:
                 others=[self._outbox.put_item(entry)],
             ):
                 return entry
+            time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - spreads load, guards nothing
         raise store_unavailable("contention")
 
     def _deliver(self, entry: Entry, callback: Callback, key: str, identity: Identity, listed: Listed) -> Taken:
@@ -168,6 +171,7 @@ class ResultHandler:
             deadline = now + self._settings.job_timeout(entry.repo)
             if after == job.job or self._ledger.write(job, after, now=now, deadline=deadline):
                 return
+            time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
         raise store_unavailable("contention")
 
     def send(self, payload: dict[str, Any]) -> Answer:

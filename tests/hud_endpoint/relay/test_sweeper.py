@@ -136,7 +136,9 @@ def test_a_job_that_ends_is_no_longer_looked_at(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"{}", gzip.compress(b"{"), gzip.compress(b"[]"), gzip.compress(b"{}"), b"\x1f\x8b\x08"]
+    "damage",
+    [b"{}", gzip.compress(b"{"), gzip.compress(b"[]"), gzip.compress(b"{}"), b"\x1f\x8b\x08"],
+    ids=["plain", "half JSON", "a list", "empty", "half gzip"],
 )
 def test_an_unreadable_job_holds_up_nobody(relay: Relay, damage: bytes) -> None:
     damaged, sound = relay.start(deadline=NOW), relay.start(deadline=NOW)
