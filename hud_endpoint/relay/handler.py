@@ -20,6 +20,7 @@ import orjson
 
 from hud_endpoint.contract import SELF_REPORTED_EVENTS, Callback, cut, dynamo_key, parse
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.logs import bind
 from hud_endpoint.relay.dispatch import Dispatches, check_callback_token, sign_callback_token
 from hud_endpoint.relay.forward import Delivered, Refused
 from hud_endpoint.relay.ledger import Ledger, store_unavailable
@@ -97,6 +98,7 @@ class ResultHandler:
             return self._ignore(listed)
         now = self._clock()
         callback = parse(Callback, body)
+        bind(repo=identity.repo, delivery_id=callback.delivery_id)
         _check_run(identity, callback)
         key = dynamo_key(identity.repo, callback)
         recorded = self._find_dispatch(identity, callback)
@@ -197,7 +199,7 @@ class ResultHandler:
     def _answer(
         self, status_code: int, callback: Callback, key: str, identity: Identity, listed: Listed, outcome: str
     ) -> Taken:
-        log.info("callback %s", outcome, extra={"repo": identity.repo, "delivery_id": callback.delivery_id})
+        log.info("callback %s", outcome)
         body = {
             "ok": True,
             "status": callback.workflow.status,

@@ -20,6 +20,7 @@ import orjson
 
 from hud_endpoint.contract import cut
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.logs import bind
 from hud_endpoint.relay.due import due_items, due_keys
 from hud_endpoint.relay.forward import Delivered, Refused, Unavailable
 from hud_endpoint.relay.ledger import number, store_unavailable
@@ -244,6 +245,7 @@ class Outbox:
                 break
             if not self.claim(entry, self._clock()):
                 continue
+            bind(repo=entry.repo, delivery_id=entry.delivery_id)
             answer = self._try(entry, send)
             if isinstance(answer, Refused):
                 on_refused(entry)

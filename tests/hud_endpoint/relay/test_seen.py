@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from hud_endpoint.logs import JsonFormatter, redact
+from hud_endpoint.logs import JsonFormatter, bind, redact
 from hud_endpoint.relay import audit
 from hud_endpoint.relay.metrics import EmfMetrics, NoMetrics, PrometheusMetrics
 from hud_endpoint.relay.oidc import Identity
+from scripts.local.github import register_dispatch
 
 if TYPE_CHECKING:
     from scripts.local.stack import Stack
@@ -124,3 +126,27 @@ def test_what_looks_like_a_token_is_taken_out_of_logs(text: str, left: str) -> N
     assert redact(text) == left
     line = json.loads(JsonFormatter().format(logging.makeLogRecord({"msg": text, "repo": "o/r"})))
     assert (line["message"], line["repo"]) == (left, "o/r")
+
+
+def test_every_line_of_a_request_says_what_it_is_about() -> None:
+    def lines() -> list[dict[str, str]]:
+        bind(repo="o/r", delivery_id="d1")
+        return [json.loads(JsonFormatter().format(logging.makeLogRecord({"msg": "x"})))]
+
+    (line,) = contextvars.copy_context().run(lines)
+    assert (line["repo"], line["delivery_id"]) == ("o/r", "d1")
+    after = json.loads(JsonFormatter().format(logging.makeLogRecord({"msg": "x"})))
+    assert "repo" not in after  # and no line of another's
+
+
+def test_the_relays_own_log_binds_repo_and_delivery(stack: Stack) -> None:
+    payload = register_dispatch(stack.state, stack.state["sample_repo"], 7, "a" * 40)
+    body = {"repo": stack.state["sample_repo"], "claims": {"run_id": "240", "check_run_id": "987"}}
+    minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=body, timeout=10).json()["token"]
+    callback = {**payload, "workflow": {"status": "in_progress", "name": "ci", "run_id": "240", "check_run_id": "987"}}
+    url = f"{stack.state['relay_url']}/github/callback"
+    answer = requests.post(url, json=callback, headers={"Authorization": f"Bearer {minted}"}, timeout=10)
+    assert answer.status_code == 200
+    log = (stack.folder / "logs" / "relay.log").read_text()
+    (line,) = [json.loads(text) for text in log.splitlines() if payload["delivery_id"] in text and "callback" in text]
+    assert (line["message"], line["repo"]) == ("callback delivered", stack.state["sample_repo"])
