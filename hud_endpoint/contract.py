@@ -14,7 +14,16 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from hud_endpoint.errors import RefusedError
 
@@ -29,6 +38,7 @@ URL_BYTES = 2048
 MESSAGE_BYTES = 1024
 STACKTRACE_BYTES = 4096
 ENVIRONMENT_BYTES = 16 * 1024
+ENVIRONMENT_ENTRIES = 1000
 MAX_FAILED_TESTS = 1000
 
 Status = Literal["in_progress", "completed"]
@@ -126,11 +136,27 @@ def _to_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+def _check_environment(value: object) -> object:
+    """Refuse what is too much, or no plain value, before each entry is looked at: one problem, not a million."""
+    if not isinstance(value, dict):
+        return value
+    if len(value) > ENVIRONMENT_ENTRIES:
+        raise ValueError(f"environment has more than {ENVIRONMENT_ENTRIES} entries")
+    for name, entry in value.items():
+        if not isinstance(entry, str | int | float | bool | None):
+            raise ValueError(f"environment.{cut(name, 60)} is neither text, a number, a boolean nor null")  # noqa: TRY004
+    return value
+
+
 def _blank_is_none(value: object) -> object:
     return None if value == "" else value
 
 
 # Bounds stand before the validators that wrap them, and what else is taken is said: JSON Schemas are made of these.
+Environment = Annotated[
+    dict[str, str | int | float | bool | None],
+    BeforeValidator(_check_environment, json_schema_input_type=dict[str, str | int | float | bool | None]),
+]
 Id = Annotated[str, BeforeValidator(_to_id, json_schema_input_type=str | int), AfterValidator(_check_id)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Label = Annotated[str, AfterValidator(cut_name)]  # a name that may be empty
@@ -168,7 +194,7 @@ class _Lenient(_Wire):
         )
 
 
-class Head(_Wire):
+class Head(_Lenient):
     """The head commit of the upstream pull request."""
 
     sha: Id | None = None
@@ -181,13 +207,13 @@ class PullRequest(_Wire):
     head: Head | None = None
 
 
-class Repository(_Wire):
+class Repository(_Lenient):
     """The upstream repository."""
 
     full_name: Repo = "pytorch/pytorch"
 
 
-class Upstream(_Wire):
+class Upstream(_Lenient):
     """The part of the upstream's webhook payload that a dispatch carries (`client_payload.payload`)."""
 
     pull_request: PullRequest | None = None
@@ -210,10 +236,10 @@ class TestResults(_Wire):
     duration_seconds: Seconds | None = None
 
 
-class FailedTest(_Wire):
+class FailedTest(_Lenient):
     """One failed test; `capped` gives it within the caps."""
 
-    name: Name
+    name: Name = "(no name)"  # a result is not lost for one
     classname: Label = ""
     file: Label = ""
     status: Literal["failure", "error"] = "failure"
@@ -245,8 +271,9 @@ class Workflow(_Lenient):
     completed_at: OptionalTime = None
     test_results: TestResults | None = None
     artifact_url: OptionalUrl = None
-    failed_tests: list[FailedTest] = Field(default_factory=list)
-    environment: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    # One wrong entry refuses the whole: to list a million of them would take a gigabyte.
+    failed_tests: Annotated[list[FailedTest], FailFast()] = Field(default_factory=list)
+    environment: Environment = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_whole(self) -> Self:

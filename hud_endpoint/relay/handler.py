@@ -97,7 +97,7 @@ class ResultHandler:
         if listed.level < LOWEST_LEVEL:
             return self._ignore(listed)
         now = self._clock()
-        callback = parse(Callback, body)
+        callback = _of_this_attempt(parse(Callback, body), identity)
         bind(repo=identity.repo, delivery_id=callback.delivery_id)
         _check_run(identity, callback)
         key = dynamo_key(identity.repo, callback)
@@ -241,6 +241,14 @@ def _not_wanted(listed: Listed, event: str) -> Taken:
     return Taken(200, {"ok": True, "status": "ignored", "outcome": "ignored", "message": told})
 
 
+def _of_this_attempt(callback: Callback, identity: Identity) -> Callback:
+    """A body that names no attempt is of the token's."""
+    if identity.run_attempt is None or "run_attempt" in callback.workflow.model_fields_set:
+        return callback
+    workflow = callback.workflow.model_copy(update={"run_attempt": identity.run_attempt})
+    return callback.model_copy(update={"workflow": workflow})
+
+
 def _check_run(identity: Identity, callback: Callback) -> None:
     """The body may only speak for the run whose token came along."""
     workflow = callback.workflow
@@ -312,6 +320,8 @@ def _payload(
         about = raw.get("payload") or {}
         raw["payload"] = {name: value for name, value in about.items() if name != "pull_request"}
     raw.pop("callback_token", None)
+    if raw["workflow"].get("run_attempt") in (None, ""):
+        raw["workflow"]["run_attempt"] = callback.workflow.run_attempt
     received_at = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     trusted = {
         "verified_repo": identity.repo,

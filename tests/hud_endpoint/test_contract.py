@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -85,6 +86,9 @@ def field(callback: Callback, path: str) -> Any:
         ("payload.pull_request", None, None),
         ("payload.pull_request.head", None, None),
         ("payload.repository", None, None),
+        ("payload.head_sha", "", None),
+        ("payload.pull_request.head.sha", "", None),
+        ("payload.repository.full_name", "", "pytorch/pytorch"),
         ("payload.repository.full_name", ABSENT, "pytorch/pytorch"),
         ("delivery_id", 12345, "12345"),
         ("delivery_id", "buildkite-1234-0191", "buildkite-1234-0191"),
@@ -134,15 +138,15 @@ def test_times_become_utc(told: str | None, utc: str | None) -> None:
         ("workflow.test_results.duration_seconds", ["1", True, -0.1, 1e10, float("nan"), float("-inf")]),
         ("workflow.environment", [[], "x", {"a": {}}, {"a": [1]}, {"a": float("nan")}]),
         ("workflow.environment", [{"k": "x" * ENVIRONMENT_BYTES}, {f"k{i}": "é" for i in range(4000)}]),
-        ("workflow.failed_tests", [{}, ["t"], [{}], [{"name": ""}], [{"name": "t", "status": "passed"}]]),
-        ("workflow.failed_tests", [[{"name": "t", "message": None}], [{"name": "t", "duration_seconds": -1}]]),
+        ("workflow.failed_tests", [{}, ["t"], [{"name": 5}], [{"name": " "}], [{"name": "t", "status": "passed"}]]),
+        ("workflow.failed_tests", [[{"name": "t", "message": 5}], [{"name": "t", "duration_seconds": -1}]]),
         ("workflow", [None, [], "x", ABSENT]),
         ("payload", [[], "x", 5]),
         ("payload.pull_request", [5, [], {}]),
         ("payload.pull_request.number", [0, -1, "5", True, 1.5, 2**53 + 1, None]),
-        ("payload.pull_request.head.sha", ["", " ", "x" * 513, True]),
-        ("payload.repository.full_name", ["", "pytorch", "a/b/c", "a/b\n", "a /b", "ä/b", "/", "a/", "a/" + "b" * 101]),
-        ("payload.head_sha", ["", {}, "x" * 513]),
+        ("payload.pull_request.head.sha", [" ", "x" * 513, True]),
+        ("payload.repository.full_name", ["pytorch", "a/b/c", "a/b\n", "a /b", "ä/b", "/", "a/", "a/" + "b" * 101]),
+        ("payload.head_sha", [{}, "x" * 513]),
         ("delivery_id", ["", " ", None, 1.5, True, "x" * 513, ABSENT]),
         ("event_type", [" ", 5]),
         ("callback_token", ["x" * 4097, 5, {}]),
@@ -334,3 +338,28 @@ def test_of_the_same_field_twice_the_last_counts_for_every_parser() -> None:
 
 def test_a_test_needs_nothing_but_a_name() -> None:
     assert read({"workflow.failed_tests": [ONE_TEST]}).workflow.failed_tests == [FailedTest(name="t")]
+
+
+@pytest.mark.parametrize("test", [{}, {"name": ""}, {"name": None, "message": None, "stacktrace": None}])
+def test_a_result_is_not_lost_for_a_test_without_a_name(test: dict[str, Any]) -> None:
+    (kept,) = read({"workflow.failed_tests": [test]}).workflow.failed_tests
+    assert (kept.name, kept.message, kept.stacktrace) == ("(no name)", "", "")
+
+
+@pytest.mark.parametrize(
+    "workflow",
+    [
+        '"failed_tests": [' + ",".join(["0"] * 900_000) + "]",
+        '"environment": {' + ",".join(f'"{n}":[]' for n in range(9**5)) + "}",
+    ],
+    ids=["failed_tests", "environment"],
+)
+def test_a_million_mistakes_cost_no_more_than_one(workflow: str) -> None:
+    body = f'{{"delivery_id": "d", "workflow": {{"status": "in_progress", "name": "n", "run_id": 1, {workflow}}}}}'
+    tracemalloc.start()
+    try:
+        assert "; and " not in refusal(body.encode()).message  # one problem is told, and no others counted
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 1024**2

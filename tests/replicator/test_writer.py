@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clickhouse_connect.driver.exceptions import OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from hud_endpoint.clickhouse.ddl import insert_columns
 from scripts.replicator import writer
@@ -152,11 +152,19 @@ def test_a_table_that_is_away_is_waited_for(write: Writer, tables: Tables, monke
 
 
 @pytest.mark.parametrize(
-    ("code", "transient"),
+    ("error", "blamed"),
     [
-        *((code, True) for code in ("MEMORY_LIMIT_EXCEEDED", "TOO_MANY_PARTS", "TABLE_IS_READ_ONLY", "ABORTED")),
-        *((code, False) for code in ("VIOLATED_CONSTRAINT", "TYPE_MISMATCH", "CANNOT_PARSE_TEXT")),
+        ("code: 53, server response: Code: 53. DB::Exception: … (TYPE_MISMATCH)", True),
+        ("code: 6, server response: Code: 6. DB::Exception: … (CANNOT_PARSE_TEXT)", True),
+        ("code: 469, server response: … (VIOLATED_CONSTRAINT)", True),
+        ("code: 241, server response: … (MEMORY_LIMIT_EXCEEDED)", False),
+        ("code: 252, server response: … (TOO_MANY_PARTS)", False),
+        ("code: 242, server response: … (TABLE_IS_READ_ONLY)", False),
+        ("code: 999, server response: … (KEEPER_EXCEPTION)", False),
+        ("code: 497, server response: … (ACCESS_DENIED)", False),
+        ("code: 202, server response: … the value was '(TYPE_MISMATCH)' (TOO_MANY_SIMULTANEOUS_QUERIES)", False),
+        ("HTTP driver returned response code 502", False),
     ],
 )
-def test_what_the_server_will_get_over(code: str, transient: bool) -> None:  # noqa: FBT001 - a column
-    assert writer._is_transient(Exception(f"Code: 1. DB::Exception: … ({code}) (version 26.9)")) is transient
+def test_only_what_blames_a_value_is_quarantined(error: str, blamed: bool) -> None:  # noqa: FBT001 - a column
+    assert writer._blames_a_value(DatabaseError(f"Received ClickHouse exception, {error}")) is blamed
