@@ -21,6 +21,7 @@ from hud_endpoint.settings import HudSettings, RelaySettings, load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from botocore.config import Config
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
     from types_boto3_s3.client import S3Client
@@ -116,15 +117,20 @@ def _add_health(app: FastAPI) -> None:
 
 def _dynamodb() -> DynamoDBClient:
     import boto3
+
+    return boto3.client("dynamodb", config=_patience())
+
+
+def _patience() -> Config:
+    """How long AWS is waited for: a request is waiting behind it."""
     from botocore.config import Config
 
-    config = Config(
+    return Config(
         connect_timeout=2,
         read_timeout=5,
         retries={"mode": "standard", "total_max_attempts": 4},
         max_pool_connections=_CONNECTIONS,
     )
-    return boto3.client("dynamodb", config=config)
 
 
 def _bodies(bucket: str) -> Bodies | None:
@@ -155,7 +161,7 @@ def _client_per_thread(url: str) -> Callable[[], Client]:
 
     def client() -> Client:
         if not hasattr(local, "client"):
-            local.client = connect(url)
+            local.client = connect(url, read_timeout=15)  # above the queries' own limit of 10 s
         found: Client = local.client
         return found
 

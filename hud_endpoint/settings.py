@@ -6,12 +6,13 @@ from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE, Repo
 from hud_endpoint.relay.issuers import KINDS, find_issuer
 
 GITHUB_ISSUER = KINDS["github"].home
+LONGEST_JOB_SECONDS = 7 * 24 * 3600  # the relay remembers jobs for 14 days
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -83,9 +84,9 @@ class RelaySettings(_Settings):
         default=100, ge=1, le=60_000, description="Calls a minute that each repo may make"
     )
     job_timeout_seconds: int = Field(
-        default=6 * 3600, ge=60, description="Silence after which a job counts as timed out"
+        default=6 * 3600, ge=60, le=LONGEST_JOB_SECONDS, description="Silence after which a job counts as timed out"
     )
-    job_timeouts: dict[str, Annotated[int, Field(ge=60)]] = Field(
+    job_timeouts: dict[str, Annotated[int, Field(ge=60, le=LONGEST_JOB_SECONDS)]] = Field(
         default_factory=dict, description='Other timeouts by repo, as JSON: {"org/name": 43200}'
     )
     outbox_bucket: str = Field(
@@ -116,6 +117,8 @@ def load(settings: type[S]) -> S:
     """Read settings from the environment; what is wrong ends the process with a sentence that names each variable."""
     try:
         return settings()
+    except SettingsError as error:  # JSON that isn't
+        raise SystemExit(f"Settings are missing or wrong (docs/settings.md explains each). {error}.") from None
     except ValidationError as error:
         problems = "; ".join(
             f"{str(problem['loc'][0]).upper()}: {problem['msg'].removeprefix('Value error, ')}"

@@ -29,7 +29,7 @@ def statements(target: Target = "local", *, retention_days: int = 100, cluster: 
     """
     values = {
         "engine_prefix": {"local": "", "cloud": "Shared", "cluster": "Replicated"}[target],
-        "replica_args": "" if target == "local" else _REPLICA_ARGS,
+        "replica_args": _REPLICA_ARGS if target == "cluster" else "",  # Cloud fills in its own
         "on_cluster": f" ON CLUSTER '{cluster}'" if target == "cluster" else "",
         "retention_days": retention_days,
     }

@@ -42,8 +42,8 @@ class Dispatches:
         self._client = client
         self._table = table
 
-    def record(self, dispatch: Dispatch, now: float) -> None:
-        """Keep a dispatch; the same one again changes nothing.
+    def record(self, dispatch: Dispatch, now: float, *, awaited: bool = True) -> None:
+        """Keep a dispatch; the same one again changes nothing. One that is `awaited` is an orphan if nobody answers.
 
         Raises RefusedError `dispatch_conflict` where the delivery was recorded with other content, and
         `store_unavailable`.
@@ -51,6 +51,7 @@ class Dispatches:
         from botocore.exceptions import BotoCoreError, ClientError
 
         same = {"S": dispatch.model_dump_json()}
+        waits: dict[str, Any] = {"queue": {"S": UNANSWERED_QUEUE}, "due_at": {"N": repr(now + ORPHAN_SECONDS)}}
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -59,8 +60,7 @@ class Dispatches:
                     "dispatch": same,
                     "at": {"N": repr(now)},
                     "expires_at": {"N": str(int(now) + KEEP_SECONDS)},
-                    "queue": {"S": UNANSWERED_QUEUE},
-                    "due_at": {"N": repr(now + ORPHAN_SECONDS)},
+                    **(waits if awaited else {}),
                 },
                 ConditionExpression="attribute_not_exists(pk)",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",

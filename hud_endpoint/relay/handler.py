@@ -182,8 +182,9 @@ class ResultHandler:
 
     def register(self, dispatch: Dispatch, now: float) -> dict[str, Any]:
         """Record a dispatch before it is sent, and give the token that its callbacks must echo. Raises RefusedError."""
-        self._allowlist.entry(dispatch.repo)
-        self._dispatches.record(dispatch, now)
+        listed = self._allowlist.entry(dispatch.repo)
+        wanted = not listed.events or dispatch.event_type in listed.events
+        self._dispatches.record(dispatch, now, awaited=wanted and listed.level >= LOWEST_LEVEL)
         token = sign_callback_token(dispatch, self._settings.callback_signing_key.get_secret_value(), now)
         return {"ok": True, "delivery_id": dispatch.delivery_id, "callback_token": token}
 

@@ -51,7 +51,7 @@ class EmfMetrics:
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
         """Keep a level."""
-        self._write(name, value, "Count", labels)
+        self._write(name, value, "Seconds" if name.endswith("_age") else "Count", labels)
 
     def _write(self, name: str, value: float, unit: Unit, labels: dict[str, str]) -> None:
         metric = {"Namespace": NAMESPACE, "Dimensions": [list(labels)], "Metrics": [{"Name": name, "Unit": unit}]}

@@ -1,7 +1,7 @@
 """What HUD has not taken yet: durable before the answer, retried with backoff for three days, then a dead letter.
 
-An entry leaves the outbox only when HUD has it. What HUD will never take is dead, and kept with its history until
-`python -m scripts.ops.outbox` replays or drops it.
+An entry leaves the outbox only when HUD has it. What HUD will never take is dead, and kept with its history for 30 days
+in which `python -m scripts.ops.outbox` replays or drops it.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Entry:
     attempts: int = 0
     queue: Literal["outbox", "dead"] = "outbox"
     history: tuple[str, ...] = ()
+    retry_from: float | None = None  # when it was replayed; else its three days began with created_at
 
     def payload(self) -> dict[str, Any]:
         """The `{trusted, untrusted}` payload, as it was accepted."""
@@ -161,7 +162,7 @@ class Outbox:
             return
         attempts = entry.attempts + 1
         due_at = now + wait_seconds(attempts)
-        dead = isinstance(answer, Refused) or due_at - entry.created_at > KEEP_TRYING_SECONDS
+        dead = isinstance(answer, Refused) or due_at - (entry.retry_from or entry.created_at) > KEEP_TRYING_SECONDS
         at, why = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"), cut(answer.why, WHY_BYTES)
         line = f"{at} attempt {attempts}: {why}"
         values = {
@@ -188,8 +189,8 @@ class Outbox:
 
     def replay(self, entry: Entry, now: float) -> bool:
         """Let an entry be tried now, a dead one too. Gives False when somebody else has just touched it."""
-        values = {":queue": {"S": QUEUE}, ":due": number(now), ":created": number(now), ":seen": number(entry.attempts)}
-        return self._update(entry, "SET queue = :queue, due_at = :due, created_at = :created REMOVE expires_at", values)
+        values = {":queue": {"S": QUEUE}, ":due": number(now), ":from": number(now), ":seen": number(entry.attempts)}
+        return self._update(entry, "SET queue = :queue, due_at = :due, retry_from = :from REMOVE expires_at", values)
 
     def claim(self, entry: Entry, now: float) -> bool:
         """Take an entry for LEASE_SECONDS; False when another worker has it."""
@@ -291,6 +292,7 @@ def _entry(item: dict[str, Any]) -> Entry:
         attempts=int(item["attempts"]["N"]),
         queue="dead" if item["queue"]["S"] == DEAD else "outbox",
         history=tuple(line["S"] for line in item.get("history", {}).get("L", [])),
+        retry_from=float(item["retry_from"]["N"]) if "retry_from" in item else None,
     )
 
 

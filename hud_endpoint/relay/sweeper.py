@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.ledger import number
 from hud_endpoint.relay.lifecycle import Step, time_out
 from hud_endpoint.relay.outbox import new_entry
@@ -73,8 +74,11 @@ class Sweeper:
 
     def _due(self, now: float, *, dry_run: bool) -> Iterator[JobRecord]:
         for record in self._ledger.due_jobs(now):
-            if dry_run or self._time_out(record, now):
-                yield record
+            try:
+                if dry_run or self._time_out(record, now):
+                    yield record
+            except RefusedError as error:
+                log.warning("job %r waits for the next sweep: %s", record.key, error)
 
     def _time_out(self, record: JobRecord, now: float) -> bool:
         after, step = time_out(record.job, now)

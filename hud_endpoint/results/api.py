@@ -15,7 +15,8 @@ from hud_endpoint.results.record import to_write
 from hud_endpoint.service_token import require_service_token
 
 if TYPE_CHECKING:
-    from hud_endpoint.results.store import ResultStore
+    from hud_endpoint.results.record import Write
+    from hud_endpoint.results.store import Outcome, ResultStore
     from hud_endpoint.settings import HudSettings
 
 TOKEN_HEADER = "x-hud-internal-bot"  # noqa: S105 - a header's name, not a secret
@@ -24,6 +25,11 @@ TOKEN_HEADER = "x-hud-internal-bot"  # noqa: S105 - a header's name, not a secre
 def results_router(settings: HudSettings, store: ResultStore) -> APIRouter:
     """Build the routes around the store; `/api/crcr/results` is CRCR's name for the same."""
     router = APIRouter(tags=["results"])
+
+    def store_result(body: bytes) -> tuple[Write, Outcome]:
+        payload = parse(RelayPayload, body)
+        write = to_write(payload, now=datetime.now(UTC), retention_days=settings.retention_days)
+        return write, store.apply(write)
 
     @router.post("/api/oot/results")
     @router.post("/api/crcr/results", include_in_schema=False)
@@ -38,9 +44,9 @@ def results_router(settings: HudSettings, store: ResultStore) -> APIRouter:
             settings.internal_api_token_previous,
             header=TOKEN_HEADER,
         )
-        payload = parse(RelayPayload, await read_body(request, HUD_BODY_BYTES))
-        write = to_write(payload, now=datetime.now(UTC), retention_days=settings.retention_days)
-        outcome = await run_in_threadpool(store.apply, write)
+        body = await read_body(request, HUD_BODY_BYTES)
+        # In a thread from here on: two megabytes of test details would hold up every other request.
+        write, outcome = await run_in_threadpool(store_result, body)
         return JSONResponse({"ok": True, "status": write.status, "dynamoKey": write.key, "outcome": outcome})
 
     return router

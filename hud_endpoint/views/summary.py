@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.to_thread
 import jinja2
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from starlette.concurrency import run_in_threadpool
 
 from hud_endpoint.clickhouse import saved_queries
 from hud_endpoint.errors import RefusedError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PAGE_THREADS = 8
 NOTHING = "\u2013"
 WINDOWS = {1: "24 hours", 7: "7 days", 30: "30 days"}
 # Everything that a page needs comes from its own origin, and no script runs at all.
@@ -47,6 +49,9 @@ def summary_router(connect: Callable[[], Client], banner: str = "") -> APIRouter
     templates.globals |= {"ago": _ago}
     style = (files("hud_endpoint.views") / "static" / "style.css").read_bytes()
 
+    # Pages have few threads, and not those that take results in: a ClickHouse that hangs holds up its readers only.
+    threads = anyio.CapacityLimiter(PAGE_THREADS)
+
     def backends(days: int) -> list[dict[str, Any]]:
         if days not in WINDOWS:
             raise RefusedError("invalid_parameter", f"days is one of {', '.join(map(str, WINDOWS))}.")
@@ -62,7 +67,7 @@ def summary_router(connect: Callable[[], Client], banner: str = "") -> APIRouter
     @router.get("/oot.json")
     async def summary_json(days: int = Query(default=7)) -> JSONResponse:
         """Give the summary: `{days, generated_at, backends: [...]}`."""
-        rows = await run_in_threadpool(backends, days)
+        rows = await anyio.to_thread.run_sync(backends, days, limiter=threads)
         for row in rows:
             row["last_run"] = _utc(row["last_run"])
         return JSONResponse({"days": days, "generated_at": _utc(datetime.now(UTC)), "backends": rows})
@@ -73,7 +78,7 @@ def summary_router(connect: Callable[[], Client], banner: str = "") -> APIRouter
         rows: list[dict[str, Any]] = []
         problem, status = None, 200
         try:
-            rows = await run_in_threadpool(backends, days)
+            rows = await anyio.to_thread.run_sync(backends, days, limiter=threads)
         except RefusedError as error:
             problem, status = error, error.status
         page = templates.get_template("summary.html").render(

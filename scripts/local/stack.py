@@ -15,6 +15,7 @@ import secrets
 import shutil
 import signal
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,7 +201,21 @@ def running(folder: Path, ports: dict[str, int] | None = None) -> Iterator[Stack
             stack.start()
             yield stack
         finally:
-            stack.stop()
+            with _deaf_to_ctrl_c():
+                stack.stop()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Let no second Ctrl-C leave children behind."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may say so, and gets them
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def supervise(stack: Stack) -> None:

@@ -48,13 +48,16 @@ def main() -> int:
     parser.add_argument("--delivery-id", help="only this delivery's")
     parser.add_argument("--id", help="only this entry")
     parser.add_argument("--older-than", type=_age, default=0.0, metavar="AGE", help="such as 90s, 15m, 6h or 2d")
+    parser.add_argument("--all", action="store_true", help="with drop: every dead letter")
     parser.add_argument("--history", action="store_true", help="show what happened at each try")
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be touched")
     options = parser.parse_args()
+    if options.command == "drop" and not (options.repo or options.delivery_id or options.id or options.all):
+        parser.error("drop needs --repo, --delivery-id or --id; --all drops every dead letter")
     bucket = os.environ.get("OUTBOX_BUCKET", "")
-    bodies = S3Bodies(boto3.client("s3"), bucket) if bucket else None
-    outbox = Outbox(boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE), bodies)
     try:
+        bodies = S3Bodies(boto3.client("s3"), bucket) if bucket else None
+        outbox = Outbox(boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE), bodies)
         count = sum(_handle(outbox, entry, options) for entry in _chosen(outbox, options))
     except (BotoCoreError, ClientError) as error:
         print(f"outbox: the relay's table can't be used: {error}", file=sys.stderr)

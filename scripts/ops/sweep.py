@@ -40,7 +40,11 @@ def main() -> int:
     parser.add_argument("--every", type=float, metavar="SECONDS", help="stay, and sweep in this interval")
     parser.add_argument("--orphans", action="store_true", help="list the orphaned dispatches and do nothing else")
     options = parser.parse_args()
-    client, table = boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE)
+    try:
+        client, table = boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE)
+    except BotoCoreError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return 1
     dispatches = Dispatches(client, table)
     sweeper = Sweeper(client, table, Ledger(client, table), Outbox(client, table), dispatches)
     stop = threading.Event()

@@ -39,7 +39,9 @@ def make_poller(table: str, clickhouse_url: str, statuses: list[str]) -> Poller:
     dynamodb = boto3.client("dynamodb")
     stream_arn = dynamodb.describe_table(TableName=table)["Table"].get("LatestStreamArn")
     if not stream_arn:
-        raise NoStreamError(f"table {table} has no stream: run `python -m scripts.ops.create_tables`")
+        raise NoStreamError(
+            f"table {table} has no stream: enable it with the view type NEW_AND_OLD_IMAGES (update-table)"
+        )
     client = connect(clickhouse_url)
     writer = Writer(client, insert_columns(client, TABLE), statuses)
     return Poller(dynamodb, boto3.client("dynamodbstreams"), writer, stream_arn)
@@ -76,7 +78,7 @@ def main() -> int:
         default=os.environ.get("REPLICATE_STATUSES", "completed"),
         help="comma-separated; `in_progress,completed` is what the merged RFC-0054 does (default: completed)",
     )
-    parser.add_argument("--once", action="store_true", help="stop when the stream has been read to its end")
+    parser.add_argument("--once", action="store_true", help="stop after a round that reads nothing")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = threading.Event()
@@ -85,7 +87,7 @@ def main() -> int:
     statuses = [status.strip() for status in options.statuses.split(",")]
     try:
         run(options.table, options.clickhouse_url, statuses, stop, once=options.once)
-    except NoStreamError as error:
+    except (NoStreamError, ValueError) as error:  # a column that nothing is known of, an unusable URL
         print(f"replicator: {error}", file=sys.stderr)
         return 1
     return 0

@@ -81,7 +81,8 @@ def _derived(item: Mapping[str, Any], created_at: datetime, *, removed: bool) ->
     # Items written by others have no first_seen; what stands in for it must not change between their two writes.
     first_seen = _time_or_none("first_seen", item) or started_at or completed_at or created_at
     completed = item["status"] == "completed"
-    estimated = started_at is None or (completed and (completed_at is None or completed_at < started_at))
+    swept = item.get("origin") == "sweeper"  # its time of completion is the sweeper's, hours after the job fell silent
+    estimated = swept or started_at is None or (completed and (completed_at is None or completed_at < started_at))
     completed_at = completed_at or (first_seen if completed else EPOCH)
     rank = TOMBSTONE_RANK if removed else _rank(item)
     revision = item.get("revision")

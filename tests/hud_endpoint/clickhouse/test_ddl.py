@@ -65,7 +65,7 @@ class TestRendering:
             ("local", "ReplacingMergeTree(version, is_deleted)"),
             (
                 "cloud",
-                "SharedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', version, is_deleted)",
+                "SharedReplacingMergeTree(version, is_deleted)",
             ),
             (
                 "cluster",

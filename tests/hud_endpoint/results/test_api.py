@@ -71,7 +71,7 @@ def test_another_completion_is_a_conflict(url: str, headers: dict[str, str]) -> 
 
 
 class TestTokens:
-    @pytest.mark.parametrize("token", [None, "", "x", "Bearer x", "é", "\x7f", TOKEN[:-1], TOKEN + "x", TOKEN.upper()])
+    @pytest.mark.parametrize("token", [None, "", "x", "Bearer x", "é", TOKEN[:-1], TOKEN + "x", TOKEN.upper()])
     def test_strangers_are_refused_before_their_body_is_read(self, url: str, token: str | None) -> None:
         headers = {} if token is None else {"x-hud-internal-bot": token}
         answer = requests.post(url + PATH, data=b"garbage", headers=headers, timeout=10)
@@ -175,10 +175,9 @@ class TestBodies:
         assert (status, told["code"]) == (400, "invalid_callback")
 
     def test_chunked_with_an_announcement_gain_nothing(self, url: str, headers: dict[str, str]) -> None:
-        size = HUD_BODY_BYTES + 1
-        chunk = f"{size:x}\r\n".encode() + b" " * size + b"\r\n0\r\n\r\n"
+        chunk = b"2\r\n{}\r\n0\r\n\r\n"
         status, _ = raw(url, headers, {"transfer-encoding": "chunked", "content-length": "2"}, chunk)
-        assert status in (400, 413)
+        assert status == 400  # two lengths are how requests are smuggled
 
 
 def raw(url: str, headers: dict[str, str], more: dict[str, str], body: bytes) -> tuple[int, dict[str, str]]:
