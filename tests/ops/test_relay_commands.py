@@ -151,3 +151,26 @@ def test_a_wrong_age_is_said(run: Any, age: str) -> None:
     ran = run("scripts.ops.outbox", "list", f"--older-than={age}")
     assert ran.returncode == 2
     assert "is not an age such as 90s" in ran.stderr
+
+
+def test_drop_needs_a_choice(run: Any, dynamodb: DynamoDBClient, outbox: Outbox) -> None:
+    dead = store(dynamodb, outbox, new_repo())
+    outbox.settle(dead, Refused(400, "HTTP 400"), time.time())
+    ran = run("scripts.ops.outbox", "drop")
+    assert ran.returncode == 2
+    assert "--all drops every dead letter" in ran.stderr
+    assert find(outbox, dead) is not None
+
+
+def test_a_replay_gives_three_more_days_and_keeps_when_it_was_accepted(
+    run: Any, dynamodb: DynamoDBClient, outbox: Outbox
+) -> None:
+    accepted_at = time.time() - 4 * 24 * 3600
+    dead = store(dynamodb, outbox, new_repo(), created_at=accepted_at)
+    outbox.settle(dead, Unavailable("HTTP 503", ours=False), time.time())
+    assert (find(outbox, dead) or ("", dead))[0] == "dead"
+    assert run("scripts.ops.outbox", "replay", "--id", dead.entry_id).returncode == 0
+    queue, replayed = find(outbox, dead) or ("", dead)
+    assert (queue, replayed.created_at) == ("outbox", accepted_at)
+    outbox.settle(replayed, Unavailable("HTTP 503", ours=False), time.time())
+    assert (find(outbox, dead) or ("", dead))[0] == "outbox"  # not dead again at the first failure

@@ -295,6 +295,11 @@ class TestTimes:
         assert found is not None
         assert (found["completed_at"], found["times_estimated"]) == (EPOCH, False)
 
+    def test_what_the_sweeper_ended_has_no_duration(self) -> None:
+        """It ended the job hours after the job had fallen silent."""
+        assert made(record(origin="sweeper"))["times_estimated"] is True
+        assert made(record())["times_estimated"] is False
+
     def test_a_record_without_a_time_of_its_own_is_no_poison(self) -> None:
         bare = record(created=None, revision=None, first_seen=None, started_at=None, completed_at=None)
         assert (made(bare)["version"], made(bare)["first_seen"]) == (0, EPOCH)

@@ -199,3 +199,12 @@ def test_a_late_answer_takes_an_orphan_off_the_list(relay: Relay) -> None:
 def test_the_heartbeat_is_the_last_sweeps(relay: Relay) -> None:
     relay.sweeper.sweep(NOW + 5)
     assert relay.sweeper.last_sweep() == NOW + 5
+
+
+def test_a_dispatch_that_nobody_waits_for_is_no_orphan(relay: Relay) -> None:
+    dispatch = new_dispatch()
+    relay.dispatches.record(dispatch, NOW, awaited=False)  # to a repo at L1, or of an event it has not opted in to
+    recorded = relay.dispatches.find("o/r", dispatch.delivery_id)
+    assert recorded is not None
+    assert not recorded.unanswered
+    assert dispatch not in [orphan.dispatch for orphan in relay.sweeper.sweep(NOW + 2 * ORPHAN_SECONDS).orphans]
