@@ -187,6 +187,21 @@ class Outbox:
         if entry.stored_apart and self._bodies:
             self._bodies.delete(entry.entry_id)
 
+    def drop_dead(self, entry: Entry) -> bool:
+        """Forget a dead letter. Gives False, and forgets nothing, when somebody has just replayed it."""
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key=_pk(entry.entry_id),
+                ConditionExpression="queue = :dead AND attempts = :seen",
+                ExpressionAttributeValues={":dead": {"S": DEAD}, ":seen": number(entry.attempts)},
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        if entry.stored_apart and self._bodies:
+            self._bodies.delete(entry.entry_id)
+        return True
+
     def replay(self, entry: Entry, now: float) -> bool:
         """Let an entry be tried now, a dead one too. Gives False when somebody else has just touched it."""
         values = {":queue": {"S": QUEUE}, ":due": number(now), ":from": number(now), ":seen": number(entry.attempts)}

@@ -73,6 +73,7 @@ def carry_home(running: Stack, story: Story, junit: str = "", *, row_seconds: fl
     """Take one result the whole way. Raises LocalError naming the hop that broke."""
     told = running.state
     repo = told["sample_repo"]
+    conclusion = _conclusion(junit) if junit else ""  # first: reports that are not there must start nothing
     payload = register_dispatch(told, repo, PR_NUMBER, SHA)
     story.tell("dispatch", f"the upstream asks {repo} to test PR #{PR_NUMBER}; delivery {payload['delivery_id']}")
     with tempfile.TemporaryDirectory(prefix="oot-hud-demo-") as temporary:
@@ -84,7 +85,7 @@ def carry_home(running: Stack, story: Story, junit: str = "", *, row_seconds: fl
             story.tell("in_progress", "action.yml: OIDC token → relay → HUD")
             _see_running(told, opened["dynamo-key"])
             story.tell("DynamoDB", "the job is there, running; ClickHouse hears of it when it ends")
-            reports, conclusion = (junit, _conclusion(junit)) if junit else (_run_suite(job, workspace), "")
+            reports = junit or _run_suite(job, workspace)
             story.tell("tests", "your own reports" if junit else "a real pytest suite, JUnit XML written")
             inputs = {
                 **report,
@@ -150,7 +151,7 @@ def _conclusion(junit: str) -> str:
     """A job with failed tests fails; whoever brings reports only has no job to ask."""
     found = sorted(glob.glob(junit, recursive=True))  # noqa: PTH207 - the pattern may be absolute
     if not found:
-        raise LocalError(f"JUNIT={junit} matches no file (looked from {Path.cwd()}).")
+        raise LocalError(f"JUNIT={junit} matches no file: a glob such as 'reports/**/*.xml', in quotes.")
     return "failure" if summarize(found).failed else "success"
 
 

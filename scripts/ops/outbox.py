@@ -83,10 +83,7 @@ def _handle(outbox: Outbox, entry: Entry, options: argparse.Namespace) -> int:
         print("".join(f"    {line}\n" for line in entry.history), end="")
     if options.command == "list" or options.dry_run:
         return 1
-    if options.command == "drop":
-        outbox.drop(entry)
-        return 1
-    return int(outbox.replay(entry, time.time()))
+    return int(outbox.drop_dead(entry) if options.command == "drop" else outbox.replay(entry, time.time()))
 
 
 def _done(options: argparse.Namespace) -> str:

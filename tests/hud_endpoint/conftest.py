@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 import requests
-import uvicorn
 
+from tests.hud_endpoint.serving import served
 from tests.hud_endpoint.web import Web
 
 if TYPE_CHECKING:
@@ -49,26 +48,11 @@ def closed_port() -> Iterator[int]:
         yield closed.getsockname()[1]
 
 
-@contextmanager
-def _served(app: FastAPI) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        listener.listen()  # from here on connections wait until the server takes them
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Serves applications with the production server, on real sockets."""
     with ExitStack() as stack:
-        yield lambda app: stack.enter_context(_served(app))
+        yield lambda app: stack.enter_context(served(app))
 
 
 @pytest.fixture

@@ -5,18 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from scripts.local.actions import parser as action_parser
 from scripts.local.actions.commands import Annotation
 from scripts.local.actions.job import HandlerMissingError, Job, UsesCall, UsesError
-from scripts.local.actions.parser import ActionParser, ExpressionError, InvalidActionError, NodeModulesMissingError
+from scripts.local.actions.parser import ExpressionError, InvalidActionError, NodeModulesMissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scripts.local.actions.results import StepResult
 
 SAMPLES = Path(__file__).parent / "sample_actions"
@@ -25,29 +23,6 @@ UNEXPECTED = (
 )
 MakeJob: TypeAlias = Callable[..., Job]
 MakeAction: TypeAlias = Callable[[str], Path]
-
-
-@pytest.fixture(scope="module")
-def parser() -> Iterator[ActionParser]:
-    with ActionParser() as parser:
-        yield parser
-
-
-@pytest.fixture
-def make_job(tmp_path: Path, parser: ActionParser) -> MakeJob:
-    # Spaces and letters beyond ASCII: a path that meets a shell unquoted, or another encoding, fails every test.
-    workspace = tmp_path / "wörk späce"
-    workspace.mkdir()
-
-    def make(**given: Any) -> Job:
-        return Job(workspace, tmp_path / "témp dir", parser=parser, **given)
-
-    return make
-
-
-@pytest.fixture
-def job(make_job: MakeJob) -> Job:
-    return make_job()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -15,38 +15,12 @@ from hypothesis import strategies as st
 
 from scripts.local.actions.commands import Annotation, RunnerFiles, parse_command
 from scripts.local.actions.job import Job
-from scripts.local.actions.parser import ActionParser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scripts.local.actions.results import StepResult
 
 SAMPLES = Path(__file__).parent / "sample_actions"
 MakeJob: TypeAlias = Callable[..., Job]
-
-
-@pytest.fixture(scope="module")
-def parser() -> Iterator[ActionParser]:
-    with ActionParser() as parser:
-        yield parser
-
-
-@pytest.fixture
-def make_job(tmp_path: Path, parser: ActionParser) -> MakeJob:
-    # Spaces and letters beyond ASCII: a path that meets a shell unquoted, or another encoding, fails every test.
-    workspace = tmp_path / "wörk späce"
-    workspace.mkdir()
-
-    def make(**given: Any) -> Job:
-        return Job(workspace, tmp_path / "témp dir", parser=parser, **given)
-
-    return make
-
-
-@pytest.fixture
-def job(make_job: MakeJob) -> Job:
-    return make_job()
 
 
 def messages(result: StepResult) -> list[str]:

@@ -174,3 +174,12 @@ def test_a_replay_gives_three_more_days_and_keeps_when_it_was_accepted(
     assert (queue, replayed.created_at) == ("outbox", accepted_at)
     outbox.settle(replayed, Unavailable("HTTP 503", ours=False), time.time())
     assert (find(outbox, dead) or ("", dead))[0] == "outbox"  # not dead again at the first failure
+
+
+def test_a_dead_letter_that_was_just_replayed_is_not_dropped(dynamodb: DynamoDBClient, outbox: Outbox) -> None:
+    entry = store(dynamodb, outbox, new_repo())
+    outbox.settle(entry, Refused(400, "HTTP 400"), time.time())
+    _, seen = find(outbox, entry) or ("", entry)
+    assert outbox.replay(seen, time.time())
+    assert not outbox.drop_dead(seen)
+    assert (find(outbox, entry) or ("gone", entry))[0] == "outbox"

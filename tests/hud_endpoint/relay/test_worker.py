@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-import uvicorn
 
 from hud_endpoint import app as apps
 from hud_endpoint.contract import RESULTS_TABLE
@@ -26,31 +25,17 @@ from hud_endpoint.settings import HudSettings, RelaySettings
 from tests.hud_endpoint.relay.desk import Clock, Desk, new_table
 from tests.hud_endpoint.relay.jobs import REPO, Job
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed
+from tests.hud_endpoint.serving import served
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fastapi import FastAPI
     from types_boto3_dynamodb.client import DynamoDBClient
 
     from scripts.local.stack import Stack
 
 TOKEN = "the-service-token-of-this-test"
-
-
-@contextmanager
-def served(app: FastAPI, listener: socket.socket) -> Iterator[str]:
-    """Serve an application as production does, with what it does beside answering."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    listener.listen()
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 class Town:
@@ -78,7 +63,7 @@ class Town:
         """Run the relay; gives how to post to it: the status and the outcome, or the code."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
-            with served(apps.relay(self.settings), listener) as url:
+            with served(apps.relay(self.settings), listener, lifespan="on") as url:
 
                 def post(job: Job, base: dict[str, Any]) -> tuple[int, str]:
                     headers = {"authorization": f"Bearer {job.token()}"}
@@ -90,7 +75,7 @@ class Town:
 
     def open_hud(self) -> None:
         hud = apps.hud(HudSettings(internal_api_token=TOKEN, clickhouse_url=self.stack.state["clickhouse_url"]))
-        self.closing.enter_context(served(hud, self.hud_listener))
+        self.closing.enter_context(served(hud, self.hud_listener, lifespan="on"))
 
 
 @pytest.fixture
