@@ -95,8 +95,11 @@ class Process:
 
 
 def _end_with_parent() -> None:
-    """Ask Linux to end this child when its parent dies, even by kill -9 (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    """Ask Linux to end this child when its parent dies, even by kill -9 (prctl(2), PR_SET_PDEATHSIG).
+
+    At once: with nobody left to insist, a child that retries against its dying neighbours would live on for long.
+    """
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def free_port(wanted: int, name: str) -> int:
