@@ -4,7 +4,7 @@ WORKERS ?= 2
 PY := .venv/bin/python
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke up down test lint unit bench schema lock setup clean
+.PHONY: help demo smoke up down test lint unit bench schema dist audit lock setup clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,9 +41,15 @@ bench: setup ## Measure the design's budgets on this machine (ARGS=--quick)
 schema: setup ## Write the JSON Schemas of the wire contract to docs/schema
 	$(PY) -m scripts.ops.export_schema docs/schema
 
+dist: setup .venv/release/.installed ## Build a release into dist/: source, Lambda zip, SBOM, checksums (ARGS='--tag v0.1.0')
+	@$(PY) -m scripts.ops.build_release --cyclonedx .venv/release/bin/cyclonedx-py $(ARGS)
+
+audit: .venv/release/.installed ## Look our locked packages up in the public lists of vulnerabilities (needs the internet)
+	.venv/release/bin/pip-audit --disable-pip --require-hashes --progress-spinner off -r requirements.txt -r requirements-dev.txt
+
 lock: ## Lock the newest versions that pyproject.toml and package.json allow
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv
-	for lock in "requirements-dev.txt pyproject.toml --group dev" "requirements.txt pyproject.toml -c requirements-dev.txt" "requirements-node.txt --group node"; do \
+	for lock in "requirements-dev.txt pyproject.toml --group dev" "requirements.txt pyproject.toml -c requirements-dev.txt" "requirements-node.txt --group node" "requirements-release.txt --group release"; do \
 		.venv/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
 			--upgrade --no-annotate --custom-compile-command "make lock" -o $$lock || exit 1; done
 	npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
@@ -57,6 +63,11 @@ setup: .venv/.installed node_modules/.installed
 	@$(PIP_INSTALL) requirements-dev.txt
 	@touch $@
 
+.venv/release/.installed: requirements-release.txt | .venv/.installed
+	@test -x .venv/release/bin/python || $(PYTHON) -m venv .venv/release
+	@.venv/release/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
 node_modules/.installed: package-lock.json requirements-node.txt | .venv/.installed
 	@$(PY) -m scripts.local.node --check >/dev/null 2>&1 || { echo "No Node 20 or newer here: installing the one from its wheel …"; $(PIP_INSTALL) requirements-node.txt; }
 	@$(PY) -m scripts.local.node npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
@@ -64,4 +75,4 @@ node_modules/.installed: package-lock.json requirements-node.txt | .venv/.instal
 
 clean: ## Remove what make made: .venv, node_modules, .local and caches
 	@test ! -e .local/stack.lock || ! $(PY) -m scripts.local.stack down 2>/dev/null || true
-	rm -rf .venv node_modules .local .mypy_cache .ruff_cache .hypothesis .pytest_cache
+	rm -rf .venv node_modules .local dist .mypy_cache .ruff_cache .hypothesis .pytest_cache

@@ -116,8 +116,8 @@ def test_nothing_at_the_root_that_no_newcomer_expects() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     expected = {
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "Makefile", "pyproject.toml"),
-        *("requirements.txt", "requirements-dev.txt", "requirements-node.txt", "package.json", "package-lock.json"),
-        ".gitignore",
+        *("requirements.txt", "requirements-dev.txt", "requirements-node.txt", "requirements-release.txt"),
+        *("package.json", "package-lock.json", ".gitignore"),
     }
     assert {path for path in tracked if "/" not in path} <= expected
 
@@ -134,7 +134,11 @@ def test_hud_endpoint_imports_nothing_from_scripts_and_scripts_only_the_contract
 
 
 @pytest.mark.parametrize(
-    "lock", ["requirements.txt", "requirements-dev.txt", "requirements-node.txt", "package-lock.json"]
+    "lock",
+    [
+        *("requirements.txt", "requirements-dev.txt", "requirements-node.txt", "requirements-release.txt"),
+        "package-lock.json",
+    ],
 )
 def test_lock_files_are_hashed_and_record_no_address(lock: str) -> None:
     text = (ROOT / lock).read_text()
