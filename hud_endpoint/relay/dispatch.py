@@ -13,7 +13,7 @@ import jwt
 
 from hud_endpoint.contract import Dispatch, cut
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.due import due_items
+from hud_endpoint.relay.due import due_items, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,12 +51,16 @@ class Dispatches:
         from botocore.exceptions import BotoCoreError, ClientError
 
         same = {"S": dispatch.model_dump_json()}
-        waits: dict[str, Any] = {"queue": {"S": UNANSWERED_QUEUE}, "due_at": {"N": repr(now + ORPHAN_SECONDS)}}
+        key = _key(dispatch.repo, dispatch.delivery_id)
+        waits: dict[str, Any] = {
+            "queue": place(UNANSWERED_QUEUE, key["pk"]["S"]),
+            "due_at": {"N": repr(now + ORPHAN_SECONDS)},
+        }
         try:
             self._client.put_item(
                 TableName=self._table,
                 Item={
-                    **_key(dispatch.repo, dispatch.delivery_id),
+                    **key,
                     "dispatch": same,
                     "at": {"N": repr(now)},
                     "expires_at": {"N": str(int(now) + KEEP_SECONDS)},
@@ -112,13 +116,17 @@ class Dispatches:
                 yield recorded
 
     def _mark_orphan(self, item: dict[str, Any]) -> bool:
+        pk = item["pk"]["S"]
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key={"pk": item["pk"]},
                 UpdateExpression="SET queue = :orphans",
                 ConditionExpression="queue = :unanswered",
-                ExpressionAttributeValues={":orphans": {"S": ORPHANS_QUEUE}, ":unanswered": {"S": UNANSWERED_QUEUE}},
+                ExpressionAttributeValues={
+                    ":orphans": place(ORPHANS_QUEUE, pk),
+                    ":unanswered": place(UNANSWERED_QUEUE, pk),
+                },
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False  # answered just now, or marked by another sweep

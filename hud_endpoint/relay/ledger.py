@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.due import due_items
+from hud_endpoint.relay.due import due_items, place
 from hud_endpoint.relay.lifecycle import Job
 
 if TYPE_CHECKING:
@@ -123,8 +123,9 @@ class Ledger:
 
     def _job_item(self, before: JobRecord, after: Job, now: float, deadline: float, opening: bytes) -> dict[str, Any]:
         times = {name: getattr(after, name) for name in ("in_progress_at", "completed_at", "timed_out_at")}
+        pk = _job_pk(before.key)
         item: dict[str, Any] = {
-            **_job_pk(before.key),
+            **pk,
             "key": {"S": before.key},
             "opening": {"B": opening},  # kept beyond the end: HUD may refuse the body that ended the job
             "revision": number(before.revision + 1),
@@ -132,7 +133,7 @@ class Ledger:
             **{name: number(value) for name, value in times.items() if value is not None},
         }
         if after.phase == "in_progress":
-            item |= {"queue": {"S": RUNNING_QUEUE}, "due_at": number(deadline)}
+            item |= {"queue": place(RUNNING_QUEUE, pk["pk"]["S"]), "due_at": number(deadline)}
         return {
             "TableName": self._table,
             "Item": item,

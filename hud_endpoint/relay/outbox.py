@@ -21,7 +21,7 @@ import orjson
 from hud_endpoint.contract import cut
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.logs import bind
-from hud_endpoint.relay.due import due_items, due_keys
+from hud_endpoint.relay.due import due_items, due_keys, place, queue_of
 from hud_endpoint.relay.forward import Delivered, Refused, Unavailable
 from hud_endpoint.relay.ledger import number, store_unavailable
 
@@ -129,7 +129,7 @@ class Outbox:
             "repo": {"S": entry.repo},
             "delivery_id": {"S": entry.delivery_id},
             "created_at": number(entry.created_at),
-            "queue": {"S": entry.queue},
+            "queue": _place(entry.queue, entry),
             "due_at": number(entry.due_at),
             "attempts": number(entry.attempts),
             "history": {"L": [{"S": line} for line in entry.history]},
@@ -166,7 +166,7 @@ class Outbox:
         at, why = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"), cut(answer.why, WHY_BYTES)
         line = f"{at} attempt {attempts}: {why}"
         values = {
-            ":queue": {"S": DEAD if dead else QUEUE},
+            ":queue": _place(DEAD if dead else QUEUE, entry),
             ":due": number(due_at),
             ":attempts": number(attempts),
             ":history": {"L": [{"S": told} for told in (*entry.history, line)[-HISTORY:]]},
@@ -194,7 +194,7 @@ class Outbox:
                 TableName=self._table,
                 Key=_pk(entry.entry_id),
                 ConditionExpression="queue = :dead AND attempts = :seen",
-                ExpressionAttributeValues={":dead": {"S": DEAD}, ":seen": number(entry.attempts)},
+                ExpressionAttributeValues={":dead": _place(DEAD, entry), ":seen": number(entry.attempts)},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return False
@@ -204,7 +204,12 @@ class Outbox:
 
     def replay(self, entry: Entry, now: float) -> bool:
         """Let an entry be tried now, a dead one too. Gives False when somebody else has just touched it."""
-        values = {":queue": {"S": QUEUE}, ":due": number(now), ":from": number(now), ":seen": number(entry.attempts)}
+        values = {
+            ":queue": _place(QUEUE, entry),
+            ":due": number(now),
+            ":from": number(now),
+            ":seen": number(entry.attempts),
+        }
         return self._update(entry, "SET queue = :queue, due_at = :due, retry_from = :from REMOVE expires_at", values)
 
     def claim(self, entry: Entry, now: float) -> bool:
@@ -217,7 +222,7 @@ class Outbox:
                 ConditionExpression="queue = :queue AND due_at = :seen",
                 ExpressionAttributeValues={
                     ":lease": number(now + LEASE_SECONDS),
-                    ":queue": {"S": QUEUE},
+                    ":queue": _place(QUEUE, entry),
                     ":seen": number(entry.due_at),
                 },
             )
@@ -305,10 +310,14 @@ def _entry(item: dict[str, Any]) -> Entry:
         body=bytes(item.get("body", {}).get("B", b"")),
         stored_apart=item.get("stored_apart", {}).get("BOOL", False),
         attempts=int(item["attempts"]["N"]),
-        queue="dead" if item["queue"]["S"] == DEAD else "outbox",
+        queue="dead" if queue_of(item) == DEAD else "outbox",
         history=tuple(line["S"] for line in item.get("history", {}).get("L", [])),
         retry_from=float(item["retry_from"]["N"]) if "retry_from" in item else None,
     )
+
+
+def _place(queue: str, entry: Entry) -> dict[str, str]:
+    return place(queue, f"outbox#{entry.entry_id}")
 
 
 def _pk(entry_id: str) -> dict[str, Any]:
