@@ -1,0 +1,132 @@
+"""The template as AWS would transform it, and its stack, created for real on a local AWS of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+import pytest
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from scripts.local.processes import free_port
+from tests.integration.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scripts.local.stack import Stack
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "deploy/template.yaml").read_text()
+STATS_BUCKET = "oot-stats"
+SECRET = "a-token-of-these-tests-of-enough-length"
+
+
+class NoManagedPolicies:
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+class Created(NamedTuple):
+    """The stack: physical ids by logical id, and its outputs."""
+
+    resources: dict[str, str]
+    outputs: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def template() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml_parse(TEXT)
+    return parsed
+
+
+@pytest.fixture(scope="session")
+def cloudformation() -> dict[str, Any]:
+    """What AWS's own SAM transform makes of it."""
+    parsed = yaml_parse(TEXT)
+    parsed["Globals"]["Function"]["CodeUri"] = "s3://code/oot-hud-lambda.zip"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        made: dict[str, Any] = transform(parsed, {"StatsBucketName": STATS_BUCKET}, NoManagedPolicies())
+    return made
+
+
+@pytest.fixture(scope="session")
+def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A local AWS of its own, with every service that the template uses."""
+    port = free_port(0, "aws")
+    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "PERSIST_STATE": "0", "IOT_MTLS_ENABLED": "0"}
+    command = [str(Path(sys.executable).parent / "ministack")]
+    with (
+        (tmp_path_factory.mktemp("aws") / "aws.log").open("wb") as log,
+        subprocess.Popen(command, env={**os.environ, **env}, stdout=log, stderr=log) as process,
+    ):
+        try:
+            wait_for(lambda: _listens(port), "the local AWS")
+            yield {
+                "endpoint_url": f"http://127.0.0.1:{port}",
+                "region_name": "us-east-1",
+                "aws_access_key_id": "local",
+                "aws_secret_access_key": "local",
+            }
+        finally:
+            process.terminate()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def created(local_aws: dict[str, Any], cloudformation: dict[str, Any], stack: Stack) -> Created:
+    """The stack with its parameters; ClickHouse and GitHub are those of the local stack."""
+    s3 = boto3.client("s3", **local_aws)
+    s3.create_bucket(Bucket="code")
+    # An empty zip, and no schedule or mapping may call it: the tests call the handlers themselves.
+    s3.put_object(Bucket="code", Key="oot-hud-lambda.zip", Body=b"PK\x05\x06" + b"\0" * 18)
+    s3.put_object(Bucket="code", Key="allowlist.yml", Body=b"L2: [example-org/torch-sample]\n")
+    clickhouse = stack.state["clickhouse_url"]
+    secrets = {
+        "Relay": {"HUD_API_TOKEN": SECRET, "DISPATCH_TOKEN": SECRET, "CALLBACK_SIGNING_KEY": SECRET},
+        "Hud": {"INTERNAL_API_TOKEN": SECRET, "CLICKHOUSE_URL": clickhouse},
+        "Replicator": {"CLICKHOUSE_URL": clickhouse},
+    }
+    manager = boto3.client("secretsmanager", **local_aws)
+    parameters = {
+        f"{name}SecretArn": manager.create_secret(Name=name, SecretString=json.dumps(secret))["ARN"]
+        for name, secret in secrets.items()
+    }
+    parameters |= {
+        "Allowlist": "s3://code/allowlist.yml",
+        "OidcIssuers": stack.state["github_url"],
+        "DispatchPolicy": "optional",
+        "StatsBucketName": STATS_BUCKET,
+    }
+    client = boto3.client("cloudformation", **local_aws)
+    client.create_stack(
+        StackName="oot-hud",
+        TemplateBody=json.dumps(cloudformation),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+    )
+    deadline = time.monotonic() + 30
+    while "IN_PROGRESS" in (told := client.describe_stacks(StackName="oot-hud")["Stacks"][0])["StackStatus"]:
+        assert time.monotonic() < deadline
+    assert told["StackStatus"] == "CREATE_COMPLETE", told
+    resources = client.describe_stack_resources(StackName="oot-hud")["StackResources"]
+    return Created(
+        {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources},
+        {one["OutputKey"]: one["OutputValue"] for one in told["Outputs"]},
+    )

@@ -1,0 +1,153 @@
+"""The way of a result through the deployed functions: each handler in a process of its own, with its own settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+import requests
+
+from scripts.replicator.records import to_event
+from tests.deploy.conftest import ROOT
+from tests.hud_endpoint.clickhouse.history import refresh
+from tests.hud_endpoint.test_aws_lambda import event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from clickhouse_connect.driver.client import Client
+
+    from scripts.local.stack import Stack
+    from tests.deploy.conftest import Created
+
+REPO, SHA = "example-org/torch-sample", "3f1c9be2d8a04c5e9b7d6a1f0c2e4b8d7a5f9e13"
+
+
+class Function:
+    """One deployed function."""
+
+    def __init__(self, told: dict[str, Any], environment: dict[str, str]) -> None:
+        settings = {**told["Environment"]["Variables"], **environment}
+        command = [sys.executable, "-m", "tests.deploy.lambda_runtime", told["Handler"]]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, told: dict[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin
+        assert self.process.stdout
+        print(json.dumps(told), file=self.process.stdin, flush=True)
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def end(self) -> None:
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def functions(local_aws: dict[str, Any], created: Created) -> Iterator[Callable[..., Function]]:
+    """Starts a function of the stack, by its logical id, with what Lambda would give it."""
+    known = {one["FunctionName"]: one for one in boto3.client("lambda", **local_aws).list_functions()["Functions"]}
+    started: list[Function] = []
+
+    def start(name: str, **changes: str) -> Function:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ENDPOINT_URL": local_aws["endpoint_url"],
+            **changes,
+        }
+        started.append(Function(dict(known[created.resources[name]]), environment))
+        return started[-1]
+
+    yield start
+    for function in started:
+        function.end()
+
+
+@pytest.fixture(scope="module")
+def hud(functions: Callable[..., Function]) -> Iterator[str]:
+    """HUD's function behind a loopback address, which plays API Gateway."""
+    function = functions("HudFunction")
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0))) if self.command == "POST" else None
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = function(event(self.command, self.path, body, headers))
+            self.send_response(answer["statusCode"])
+            for name, value in answer["headers"].items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer["body"].encode())
+
+        do_GET = do_POST  # noqa: N815 - http.server's names
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Gateway)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_result_goes_through_all_functions_to_the_page(
+    functions: Callable[..., Function],
+    hud: str,
+    created: Created,
+    local_aws: dict[str, Any],
+    stack: Stack,
+    clickhouse: Client,
+) -> None:
+    to_hud = {"HUD_API_URL": f"{hud}/api/oot/results", "HUD_PUBLIC_URL": hud}
+    relay = functions("RelayFunction", **to_hud)
+    delivery = f"lambda-{time.time_ns()}"
+    for status in ("in_progress", "completed"):
+        callback = {
+            "event_type": "pull_request",
+            "delivery_id": delivery,
+            "payload": {"pull_request": {"number": 7, "head": {"sha": SHA}}},
+            "workflow": {"status": status, "name": "ci", "job_name": "test", "run_id": "240", "run_attempt": "1"},
+        }
+        if status == "completed":
+            callback["workflow"] |= {"conclusion": "success", "test_results": {"passed": 3}}  # type: ignore[operator]
+        asked = {"repo": REPO, "claims": {"run_id": "240", "run_attempt": "1"}}
+        token = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=5).json()["token"]
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        answer = relay(event("POST", "/github/callback", json.dumps(callback).encode(), headers))
+        assert (answer["statusCode"], json.loads(answer["body"])["outcome"]) == (200, "delivered"), answer
+
+    streams, dynamodb = boto3.client("dynamodbstreams", **local_aws), boto3.client("dynamodb", **local_aws)
+    arn = dynamodb.describe_table(TableName=created.outputs["ResultsTableName"])["Table"]["LatestStreamArn"]
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    place = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+    records = streams.get_records(ShardIterator=place["ShardIterator"])["Records"]
+    assert len(records) == 2
+    replicator = functions("StreamReplicatorFunction")
+    assert replicator({"Records": [to_event(record) for record in records]}) == {"batchItemFailures": []}
+
+    query = "SELECT conclusion, passed_tests FROM default.oot_workflow_job FINAL WHERE delivery_id = {delivery: String}"
+    assert clickhouse.query(query, parameters={"delivery": delivery}).result_rows == [("success", 3)]
+    refresh(clickhouse)
+    shown = requests.get(f"{hud}/pr/7.json", timeout=20)
+    assert shown.status_code == 200
+    assert REPO in shown.text
+
+    verified = functions("VerifyFunction")({"since": "1h", "lag": "0s"})
+    assert (verified["missing"], verified["stale"]) == (0, 0)
+    assert functions("OutboxFunction", **to_hud)({})["tried"] == 0
+    assert functions("SweepFunction", **to_hud)({})["timed_out"] == 0
