@@ -1,12 +1,15 @@
-"""Dashboards: how long the summary page's query takes over 100 days of jobs, and how the cost follows the window.
+"""Dashboards: how long the queries of each page take over 100 days of jobs, and how the cost follows the window.
 
-Made-up rows are written by ClickHouse itself, in the order of time as they would come; 1 in 50 comes twice. The saved
-query runs as the page runs it. Baseline: the same rows in the layout of production's table, asked as production asks.
+Made-up rows are written by ClickHouse itself, in the order of time as they would come; 1 in 50 comes twice. Each page is
+read as the pages' reader reads it, without what is kept between requests; a page's time is that of all its queries
+together. Baseline of the summary: the same rows in the layout of production's table, asked as production asks.
 """
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,33 +18,87 @@ from benchmarks.result import Budget, Row
 from benchmarks.servers import clickhouse
 from benchmarks.timing import alternate, median, percentile, seconds
 from hud_endpoint.clickhouse import saved_queries
+from hud_endpoint.views.data.backend_page import read_backend
+from hud_endpoint.views.data.pull_request_page import read_pull_request
+from hud_endpoint.views.data.readiness import Criteria
+from hud_endpoint.views.data.summary_page import read_summary
+from hud_endpoint.views.data.test_page import read_test
+from hud_endpoint.views.models import Filters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from clickhouse_connect.driver.client import Client
 
     from benchmarks.result import Say
+    from hud_endpoint.views.models import Job
 
 NAME = "dashboards"
 FULL_ROWS = 10_000_000
 BUDGET = Budget("under", 50, when="at 10 M rows")
 WINDOWS = (1, 7, 30)
 BLOCK = 250_000
-MERGE_SECONDS = 20.0
+SETTLE_SECONDS = 120.0
 _SQL = Path(__file__).parent / "sql"
+_VIEWS = ("backend_hours_mv", "commit_hours_mv", "failed_jobs_mv")
+_BACKEND = "org-3/torch-backend-3"
+_TEST = "test_conv_7"
 
 
 class Size(NamedTuple):
-    """Rows in the table, how often each query runs, and the seconds that the runs of a window may take."""
+    """Rows in the table, how often each page is read, and the seconds that the runs of a page may take."""
 
     rows: int
     runs: int
     limit: float
 
 
-FULL = Size(rows=1_000_000, runs=30, limit=12.0)
-QUICK = Size(rows=200_000, runs=10, limit=3.0)
+FULL = Size(rows=1_000_000, runs=30, limit=8.0)
+QUICK = Size(rows=200_000, runs=10, limit=1.0)
+
+
+class NothingRuns:
+    """DynamoDB without a running job: what runs is not ClickHouse's."""
+
+    def of_backend(self, _repo: str) -> list[tuple[Job, str]]:
+        """No job."""
+        return []
+
+    def of_pull_request(self, _upstream_repo: str, _number: int) -> list[tuple[Job, str]]:
+        """No job."""
+        return []
+
+    def counts(self, _repos: Iterable[str]) -> dict[str, int]:
+        """No job."""
+        return {}
+
+
+class Stopwatch:
+    """Asks saved queries and keeps the seconds and the rows read of each."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.total = 0.0
+        self.taken: dict[str, list[float]] = defaultdict(list)
+        self.rows_read: dict[str, int] = {}
+
+    def ask(self, query: str, /, **parameters: Any) -> Sequence[dict[str, Any]]:  # noqa: ANN401 - any parameter
+        """Run one query."""
+        sql = saved_queries.saved_query(query).sql
+        started = time.perf_counter()
+        result = self._client.query(sql, parameters=parameters)
+        rows = list(result.named_results())
+        taken = time.perf_counter() - started
+        self.total += taken
+        self.taken[query].append(taken)
+        self.rows_read[query] = max(int(result.summary["read_rows"]), self.rows_read.get(query, 0))
+        return rows
+
+    def timed(self, read: Callable[[], object]) -> float:
+        """Give the seconds that all queries of a page take together."""
+        self.total = 0.0
+        read()
+        return self.total
 
 
 def measure(size: Size, say: Say) -> list[Row]:
@@ -49,7 +106,12 @@ def measure(size: Size, say: Say) -> list[Row]:
     with clickhouse() as client:
         fill(client, size.rows, say)
         parts = _settle(client, say)
-        return [row for days in WINDOWS for row in _window(client, days, size, parts, say)]
+        rows = [row for days in WINDOWS for row in _against_production(client, days, size, parts, say)]
+        newest = client.command("SELECT max(pr_number) - 1 FROM default.oot_workflow_job")
+        for days in WINDOWS:
+            for page, read in _pages(days, int(str(newest))).items():
+                rows += _page(client, page, read, size, say)
+        return rows
 
 
 def fill(client: Client, rows: int, say: Say) -> None:
@@ -67,17 +129,63 @@ def fill(client: Client, rows: int, say: Say) -> None:
 
 
 def _settle(client: Client, say: Say) -> int:
-    """Wait for merges that are under way; gives the number of parts of our table."""
+    """Bring the rollups up to date, hold them there, and wait for merges; gives the number of parts of our table."""
+    say("refreshing the rollups")
+    for command in ("WAIT", "REFRESH", "WAIT", "STOP"):
+        for view in _VIEWS:
+            client.command(f"SYSTEM {command} VIEW oot.{view}")
+    for table in ("backend_hours", "commit_hours", "failed_jobs"):
+        client.command(f"OPTIMIZE TABLE oot.{table} FINAL")  # in a day of service each hour was merged long ago
     say("waiting for merges")
-    deadline = time.monotonic() + MERGE_SECONDS
+    deadline = time.monotonic() + SETTLE_SECONDS
     while int(str(client.command("SELECT count() FROM system.merges"))) and time.monotonic() < deadline:
         time.sleep(0.2)
     counted = "SELECT count() FROM system.parts WHERE active AND table = 'oot_workflow_job'"
     return int(str(client.command(counted)))
 
 
-def _window(client: Client, days: int, size: Size, parts: int, say: Say) -> list[Row]:
-    say(f"the last {days} days, up to {size.runs} alternating runs")
+def _pages(days: int, number: int) -> dict[str, Callable[[Stopwatch], object]]:
+    """Give what reads each page of a window; the PR's page has none, so that it is read once."""
+    now, filters = datetime.now(UTC), Filters(days=days)
+    runs: Any = NothingRuns()
+    told = f"{days} day{'s' * (days > 1)}"
+    pages: dict[str, Callable[[Stopwatch], object]] = {
+        f"/oot, {told}": lambda watch: read_summary(watch.ask, runs, filters, now),
+        f"/oot/org/repo, {told}": lambda watch: read_backend(watch.ask, runs, Criteria(), _BACKEND, filters, 1, now),
+        f"/oot/test, {told}": lambda watch: read_test(watch.ask, _TEST, "", "", filters, now),
+    }
+    if days == WINDOWS[0]:
+        pages["/pr/N"] = lambda watch: read_pull_request(watch.ask, runs, number, "pytorch/pytorch", now)
+        pages["/oot.atom"] = lambda watch: watch.ask("oot_new_failures", days=7, limit=100, repo="")
+    return pages
+
+
+def _page(client: Client, page: str, read: Callable[[Stopwatch], object], size: Size, say: Say) -> list[Row]:
+    say(f"{page}, up to {size.runs} runs")
+    read(Stopwatch(client))
+    watch = Stopwatch(client)
+    samples = alternate({page: partial(watch.timed, partial(read, watch))}, size.runs, limit=size.limit)[page]
+    times = [1000 * one for one in samples]
+    told = [
+        f"{query} {1000 * median(taken):.0f}/{1000 * percentile(taken, 0.95):.0f} ms, {watch.rows_read[query]:,} rows"
+        for query, taken in watch.taken.items()
+    ]
+    return [
+        Row(NAME, f"{page}: queries together, p50", "ms", median(times)),
+        Row(
+            NAME,
+            f"{page}: queries together, p95",
+            "ms",
+            percentile(times, 0.95),
+            budget=BUDGET,
+            comparable=size.rows >= FULL_ROWS,
+            note=f"{len(times)} runs over {size.rows:,} rows; p50/p95 and rows read: {'; '.join(told)}",
+        ),
+    ]
+
+
+def _against_production(client: Client, days: int, size: Size, parts: int, say: Say) -> list[Row]:
+    say(f"the summary of {days} days beside production's, up to {size.runs} alternating runs")
     runs: dict[str, Callable[[], object]] = {
         "ours": partial(saved_queries.run, client, "oot_summary", {"days": days}),
         "reference": partial(client.query, _sql("reference_summary"), parameters={"days": days}),
@@ -91,10 +199,10 @@ def _window(client: Client, days: int, size: Size, parts: int, say: Say) -> list
     told = f"{days} day{'s' * (days > 1)}, {size.rows:,} rows"
     note = f"{len(times['ours'])} runs, {parts} parts; reads {ours:,} rows, the reference {reference:,}"
     return [
-        Row(NAME, f"summary of {told}, p50", "ms", *_compared(*(median(one) for one in times.values()))),
+        Row(NAME, f"oot_summary of {told}, p50", "ms", *_compared(*(median(one) for one in times.values()))),
         Row(
             NAME,
-            f"summary of {told}, p95",
+            f"oot_summary of {told}, p95",
             "ms",
             *_compared(*(percentile(one, 0.95) for one in times.values())),
             BUDGET,

@@ -12,14 +12,18 @@ import time
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from hud_endpoint.http import answer_errors
-from hud_endpoint.results.api import results_router
+from hud_endpoint.http import answer_errors, as_json
+from hud_endpoint.results.api import results_operation
 from hud_endpoint.results.store import Outcome, ResultStore
 from hud_endpoint.settings import HudSettings
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
     from hud_endpoint.results.record import Write
 
 TOKEN = "benchmark-service-token"  # noqa: S105 - guards nothing
@@ -33,17 +37,16 @@ class _Stub:
         return Outcome.STORED
 
 
-def make_app() -> FastAPI:
+def make_app() -> Starlette:
     """Build the endpoint around the stub."""
     settings = HudSettings.model_validate({"internal_api_token": TOKEN})
-    app = FastAPI(docs_url=None, redoc_url=None)
+
+    async def cpu(_request: Request) -> Response:
+        return as_json({"seconds": time.process_time()})
+
+    operation = results_operation(settings, cast("ResultStore", _Stub()))
+    app = Starlette(routes=[*operation.routes(), Route("/_cpu", cpu)])
     answer_errors(app, "error")
-    app.include_router(results_router(settings, cast("ResultStore", _Stub())))
-
-    @app.get("/_cpu")
-    async def cpu() -> dict[str, float]:
-        return {"seconds": time.process_time()}
-
     return app
 
 

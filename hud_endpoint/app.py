@@ -2,44 +2,82 @@
 
 uvicorn --factory hud_endpoint.app:hud
 
-Each half imports its own parts inside its factory, so that a cold start pays for what it uses and nothing else.
+Each half imports its own parts inside its factory, so that a cold start pays for what it uses and nothing else. What
+takes results in is plain Starlette; the pages are FastAPI, which takes as long to import as all the rest.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 
-from hud_endpoint.contract import Callback, Dispatch, RelayPayload
-from hud_endpoint.http import answer_errors, describe
+from hud_endpoint import aws
+from hud_endpoint.http import answer_errors
+from hud_endpoint.later import Later
 from hud_endpoint.logs import set_up
+from hud_endpoint.openapi.document import document
+from hud_endpoint.openapi.page import docs_routes
+from hud_endpoint.readiness import clickhouse_part, dynamodb_part, health_operations
 from hud_endpoint.settings import HudSettings, RelaySettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from botocore.config import Config
     from clickhouse_connect.driver.client import Client
-    from types_boto3_dynamodb.client import DynamoDBClient
-    from types_boto3_s3.client import S3Client
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
 
-    from hud_endpoint.relay.outbox import Bodies
+    from hud_endpoint.openapi.document import Operation
+    from hud_endpoint.relay.handler import ResultHandler
+    from hud_endpoint.relay.metrics import Metrics
+    from hud_endpoint.relay.outbox import Bodies, Outbox
+    from hud_endpoint.relay.sweeper import Sweeper
     from hud_endpoint.relay.upstream import Upstream
 
-_CONNECTIONS = 50  # more than the 40 threads that handle requests
+
+@dataclass(frozen=True)
+class RelayParts:
+    """What the relay is made of, for the application and for what a schedule runs."""
+
+    settings: RelaySettings
+    handler: ResultHandler
+    outbox: Outbox
+    sweeper: Sweeper
+    metrics: Metrics
 
 
-def relay(settings: RelaySettings | None = None) -> FastAPI:
+def relay(settings: RelaySettings | None = None) -> Starlette:
     """Build the relay's Result Handler; wrong settings or a wrong allowlist end the process with a sentence."""
+    from hud_endpoint.relay.api import relay_operations
+    from hud_endpoint.relay.worker import OutboxWorker
+
+    set_up()
+    parts = relay_parts(settings or load(RelaySettings))
+    table = dynamodb_part(aws.prompt_dynamodb, parts.settings.relay_table, "pk", "RELAY_TABLE")
+    operations = [
+        *relay_operations(parts.settings, parts.handler, parts.metrics),
+        *health_operations([table], "detail"),
+    ]
+    worker = OutboxWorker(parts.outbox, parts.handler, parts.sweeper, parts.metrics)
+    app = Starlette(routes=_routes(operations), lifespan=worker.lifespan)
+    answer_errors(app, "detail")
+    app.routes.extend(docs_routes(lambda: document("oot-hud relay", operations, "detail")))
+    return app
+
+
+def relay_parts(settings: RelaySettings) -> RelayParts:
+    """Wire up the relay; a wrong allowlist ends the process with a sentence."""
     import requests
     from requests.adapters import HTTPAdapter
 
     from hud_endpoint.relay.allowlist import AllowlistError
     from hud_endpoint.relay.allowlist_source import AllowlistSource, find_source
-    from hud_endpoint.relay.api import relay_router
     from hud_endpoint.relay.dispatch import Dispatches
     from hud_endpoint.relay.forward import forward
     from hud_endpoint.relay.handler import ResultHandler
@@ -49,20 +87,17 @@ def relay(settings: RelaySettings | None = None) -> FastAPI:
     from hud_endpoint.relay.outbox import Outbox
     from hud_endpoint.relay.rate_limit import RateLimiter
     from hud_endpoint.relay.sweeper import Sweeper
-    from hud_endpoint.relay.worker import OutboxWorker
 
-    set_up()
-    settings = settings or load(RelaySettings)
     session = requests.Session()
-    session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    session.mount("http://", HTTPAdapter(pool_maxsize=aws.CONNECTIONS))
+    session.mount("https://", HTTPAdapter(pool_maxsize=aws.CONNECTIONS))
     session.trust_env = False  # no netrc, no proxy from the environment: tokens travel over these connections
     try:
-        read = find_source(settings.allowlist, session=session, raw_url=settings.github_raw_url, s3=_s3)
+        read = find_source(settings.allowlist, session=session, raw_url=settings.github_raw_url, s3=aws.s3)
         allowlist = AllowlistSource(settings.allowlist, read, settings.allowlist_ttl_seconds)
     except AllowlistError as error:
         raise SystemExit(f"The allowlist can't be used: {error}.") from None
-    dynamodb, table = _dynamodb(), settings.relay_table
+    dynamodb, table = aws.patient_dynamodb(), settings.relay_table
     hud_token = settings.hud_api_token.get_secret_value()
     outbox = Outbox(dynamodb, table, _bodies(settings.outbox_bucket))
     ledger, dispatches = Ledger(dynamodb, table), Dispatches(dynamodb, table)
@@ -77,60 +112,66 @@ def relay(settings: RelaySettings | None = None) -> FastAPI:
         send=lambda payload: forward(session, settings.hud_api_url, hud_token, payload),
         verifies=_upstream(settings).verifies,
     )
-    metrics = make_metrics(settings)
-    worker = OutboxWorker(outbox, handler, Sweeper(dynamodb, table, ledger, outbox, dispatches), metrics)
-    app = FastAPI(title="oot-hud relay", docs_url=None, redoc_url=None, lifespan=worker.lifespan)
-    answer_errors(app, "detail")
-    app.include_router(relay_router(settings, handler, metrics))
-    _add_health(app)
-    describe(app, {"/github/callback": Callback, "/internal/dispatch": Dispatch}, "detail")
-    return app
+    sweeper = Sweeper(dynamodb, table, ledger, outbox, dispatches)
+    return RelayParts(settings, handler, outbox, sweeper, make_metrics(settings))
 
 
-def hud(settings: HudSettings | None = None) -> FastAPI:
+def hud(settings: HudSettings | None = None) -> Starlette:
     """Build the results endpoint and the pages; wrong settings end the process with a sentence."""
-    from hud_endpoint.results.api import results_router
+    from hud_endpoint.results.api import results_operation
     from hud_endpoint.results.store import ResultStore
-    from hud_endpoint.views.summary import summary_router
 
     set_up()
     settings = settings or load(HudSettings)
-    app = FastAPI(title="oot-hud", docs_url=None, redoc_url=None)
-    answer_errors(app, "error")
-    app.include_router(results_router(settings, ResultStore(_dynamodb(), settings.results_table)))
-    app.include_router(summary_router(_client_per_thread(settings.clickhouse_url), settings.banner))
-    _add_health(app)
+    dynamodb, table = aws.prompt_dynamodb(), settings.results_table
+    stores = [
+        dynamodb_part(lambda: dynamodb, table, "dynamoKey", "RESULTS_TABLE"),
+        clickhouse_part(settings.clickhouse_url),
+    ]
+    operations = [results_operation(settings, ResultStore(dynamodb, table)), *health_operations(stores, "error")]
 
-    @app.get("/", include_in_schema=False)
-    async def home() -> RedirectResponse:
+    async def home(_request: Request) -> Response:
         return RedirectResponse("/oot")
 
-    describe(app, {"/api/oot/results": RelayPayload}, "error")
+    pages = Later(lambda: _pages(settings))
+    app = Starlette(routes=[*_routes(operations), Route("/", home)], lifespan=pages.lifespan)
+    answer_errors(app, "error")
+    app.router.default = pages  # behind the routes, so that a wrong method of theirs is 405
+    app.routes.extend(docs_routes(lambda: document("oot-hud", operations, "error", pages.built().openapi())))
     return app
 
 
-def _add_health(app: FastAPI) -> None:
-    @app.get("/healthz", tags=["operation"])
-    async def alive() -> dict[str, bool]:
-        return {"ok": True}
+def _pages(settings: HudSettings) -> FastAPI:
+    """Build the pages and their data twins, from FastAPI's routers."""
+    from fastapi import FastAPI
 
+    from hud_endpoint.views.data.reader import ClickHouseReader
+    from hud_endpoint.views.data.readiness import Criteria
+    from hud_endpoint.views.data.running import RunningJobs
+    from hud_endpoint.views.data_api import data_router
+    from hud_endpoint.views.embeds_api import embeds_router
+    from hud_endpoint.views.pages import pages_router
+    from hud_endpoint.views.saved_query_api import saved_query_router
 
-def _dynamodb() -> DynamoDBClient:
-    import boto3
-
-    return boto3.client("dynamodb", config=_patience())
-
-
-def _patience() -> Config:
-    """How long AWS is waited for: a request is waiting behind it."""
-    from botocore.config import Config
-
-    return Config(
-        connect_timeout=2,
-        read_timeout=5,
-        retries={"mode": "standard", "total_max_attempts": 4},
-        max_pool_connections=_CONNECTIONS,
+    connect = _client_per_thread(settings.clickhouse_url)
+    criteria = Criteria(
+        settings.readiness_days,
+        settings.readiness_timeout_rate,
+        settings.readiness_end_to_end_seconds,
+        settings.readiness_pass_rate,
     )
+    reader = ClickHouseReader(connect, RunningJobs(aws.prompt_dynamodb(), settings.results_table), criteria)
+    app = FastAPI(title="oot-hud", docs_url=None, redoc_url=None, openapi_url=None)
+    answer_errors(app, "error")
+    app.include_router(data_router(reader))
+    app.include_router(embeds_router(reader, settings.hud_public_url))
+    app.include_router(saved_query_router(connect))
+    app.include_router(pages_router(reader, settings.banner, settings.hud_public_url))
+    return app
+
+
+def _routes(operations: list[Operation]) -> list[Any]:
+    return [route for operation in operations for route in operation.routes()]
 
 
 def _bodies(bucket: str) -> Bodies | None:
@@ -138,7 +179,7 @@ def _bodies(bucket: str) -> Bodies | None:
         return None
     from hud_endpoint.relay.bodies import S3Bodies
 
-    return S3Bodies(_s3(), bucket)
+    return S3Bodies(aws.s3(), bucket)
 
 
 def _upstream(settings: RelaySettings) -> Upstream:
@@ -146,12 +187,6 @@ def _upstream(settings: RelaySettings) -> Upstream:
 
     repo, token = settings.upstream_repo, settings.github_token
     return Upstream(repo, ask_github(settings.github_api_url, repo, token.get_secret_value() if token else None))
-
-
-def _s3() -> S3Client:
-    import boto3
-
-    return boto3.client("s3")
 
 
 def _client_per_thread(url: str) -> Callable[[], Client]:

@@ -14,6 +14,8 @@ CODES: dict[str, int] = {
     "no_dispatch": 400,
     "dispatch_conflict": 409,
     "body_too_large": 413,
+    "invalid_encoding": 400,
+    "unsupported_encoding": 415,
     "conflicting_completion": 409,
     # who says it
     "missing_token": 401,
@@ -34,7 +36,8 @@ CODES: dict[str, int] = {
     "invalid_parameter": 400,
     # what is ours to mend
     "internal_error": 500,
-    "store_unavailable": 500,
+    "store_unavailable": 503,
+    "not_ready": 503,
     "issuer_unavailable": 503,
     "dashboard_unavailable": 503,
 }

@@ -10,7 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE, Repo
 from hud_endpoint.relay.issuers import KINDS, find_issuer
+from hud_endpoint.secret_settings import SecretError, secret_settings
 
+RELAY_TABLE = "torchci-oot-relay"
 GITHUB_ISSUER = KINDS["github"].home
 LONGEST_JOB_SECONDS = 7 * 24 * 3600  # the relay remembers jobs for 14 days
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -55,6 +57,11 @@ class HudSettings(_Settings):
     clickhouse_url: str = Field(default="http://127.0.0.1:8123", description="http(s)://[user[:password]@]host[:port]")
     banner: str = Field(default="", description="A line on top of every page, for an announcement")
     retention_days: int = Field(default=100, ge=1, description="Days after which DynamoDB may expire a record")
+    hud_public_url: str = Field(default="", description="Where people see HUD; default: the host that is asked")
+    readiness_days: int = Field(default=14, ge=1, le=100, description="Days that level readiness is judged over")
+    readiness_timeout_rate: float = Field(default=0.01, ge=0, le=1, description="Timed out of judged jobs, below")
+    readiness_end_to_end_seconds: int = Field(default=3 * 3600, ge=1, description="Median from dispatch to end, below")
+    readiness_pass_rate: float = Field(default=0.9, ge=0, le=1, description="Successes of judged jobs, above")
 
 
 class RelaySettings(_Settings):
@@ -78,7 +85,7 @@ class RelaySettings(_Settings):
     github_api_url: SafeUrl = Field(default="https://api.github.com", description="GitHub's REST API")
     github_token: SecretStr | None = Field(default=None, description="For more than 60 calls of it an hour")
     relay_table: str = Field(
-        default="torchci-oot-relay", description="DynamoDB table of the relay: dispatches, jobs, tokens, outbox"
+        default=RELAY_TABLE, description="DynamoDB table of the relay: dispatches, jobs, tokens, outbox"
     )
     rate_limit_per_minute: int = Field(
         default=100, ge=1, le=60_000, description="Calls a minute that each repo may make"
@@ -114,10 +121,13 @@ class RelaySettings(_Settings):
 
 
 def load(settings: type[S]) -> S:
-    """Read settings from the environment; what is wrong ends the process with a sentence that names each variable."""
+    """Read settings from the environment, and over it from the secret that OOT_HUD_SECRETS_ARN names.
+
+    What is wrong ends the process with a sentence that names each variable.
+    """
     try:
-        return settings()
-    except SettingsError as error:  # JSON that isn't
+        return settings(**secret_settings(settings.model_fields))
+    except (SettingsError, SecretError) as error:  # JSON that isn't; a secret that can't be read
         raise SystemExit(f"Settings are missing or wrong (docs/settings.md explains each). {error}.") from None
     except ValidationError as error:
         problems = "; ".join(

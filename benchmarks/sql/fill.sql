@@ -1,5 +1,6 @@
 -- Made-up jobs number `first` to `first + count - 1` of `rows`, evenly over the last 99 days (the table keeps 100):
--- 20 repos; 10 rows a delivery and repo, of which one is a second attempt; 1 in 30 fails, with two failed tests.
+-- 20 repos; 10 rows a delivery and repo, of which one is a second attempt; on 1 commit in 10 a third of a backend's jobs
+-- fails, with two failed tests each.
 INSERT INTO default.oot_workflow_job
 (
     dynamoKey, status, downstream_repo, upstream_repo, pr_number, pytorch_head_sha, delivery_id, workflow_run_url,
@@ -14,7 +15,7 @@ WITH
     lower(hex(MD5(toString(dispatch)))) AS digest,
     least(number % 10, 8) AS job,
     now64(3) - toIntervalMillisecond(intDiv((toUInt64({rows: UInt64}) - number) * (99 * 86400 * 1000), {rows: UInt64})) AS at,
-    if(chance % 30 = 0, 'failure', if(chance % 97 = 0, 'timed_out', if(chance % 89 = 0, 'cancelled', 'success'))) AS ending,
+    if(cityHash64(dispatch, backend) % 10 = 0 AND chance % 3 = 0, 'failure', if(chance % 97 = 0, 'timed_out', if(chance % 89 = 0, 'cancelled', 'success'))) AS ending,
     concat('org-', toString(backend), '/torch-backend-', toString(backend)) AS repo,
     concat(substring(digest, 1, 8), '-', substring(digest, 9, 4), '-4', substring(digest, 14, 3), '-8', substring(digest, 18, 3), '-', substring(digest, 21, 12)) AS delivery,
     if(number % 10 < 2, 'build', concat('test (npu, shard ', toString(job), ')')) AS named

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from clickhouse_connect.driver.client import Client
 
 Target = Literal["local", "cloud", "cluster"]
@@ -22,10 +26,26 @@ class Column(NamedTuple):
     default: str
 
 
-def statements(target: Target = "local", *, retention_days: int = 100, cluster: str = "default") -> list[str]:
-    """Give the CREATE statements in the order to run them; each may be run again without harm.
+class Migration(NamedTuple):
+    """One numbered file of the schema: its statements are rendered and may each be run again without harm."""
+
+    number: int
+    name: str
+    sha256: str
+    statements: list[str]
+
+
+def migrations(
+    target: Target = "local",
+    *,
+    retention_days: int = 100,
+    cluster: str = "default",
+    folder: Traversable | None = None,
+) -> list[Migration]:
+    """Give the files of the schema by number; `folder` holds others than the package's own.
 
     `cloud` names SharedReplacingMergeTree, `cluster` ReplicatedReplacingMergeTree ON CLUSTER.
+    Raises ValueError when two files share a number or a file's name has none.
     """
     values = {
         "engine_prefix": {"local": "", "cloud": "Shared", "cluster": "Replicated"}[target],
@@ -33,12 +53,24 @@ def statements(target: Target = "local", *, retention_days: int = 100, cluster: 
         "on_cluster": f" ON CLUSTER '{cluster}'" if target == "cluster" else "",
         "retention_days": retention_days,
     }
-    rendered = []
-    folder = files("hud_endpoint.clickhouse") / "schema"
-    for file in sorted(folder.iterdir(), key=lambda path: path.name):
-        text = Template(file.read_text()).substitute(values)
-        rendered += [statement.strip() for statement in text.split(";\n") if statement.strip()]
-    return rendered
+    found: dict[int, Migration] = {}
+    for file in (folder or files("hud_endpoint.clickhouse") / "schema").iterdir():
+        told = re.fullmatch(r"(\d{3})_\w+\.sql", file.name)
+        if told is None:
+            raise ValueError(f"{file.name} in the schema's folder: a migration's name is NNN_what_it_does.sql")
+        number, text = int(told[1]), file.read_text()
+        if number in found:
+            raise ValueError(f"{file.name} and {found[number].name} have the same number: give one the next free one")
+        rendered = re.split(r"(?m);\s*$", Template(text).substitute(values))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        found[number] = Migration(number, file.name, digest, [part.strip() for part in rendered if part.strip()])
+    return [found[number] for number in sorted(found)]
+
+
+def statements(target: Target = "local", *, retention_days: int = 100, cluster: str = "default") -> list[str]:
+    """Give the whole schema's statements in the order to run them; each may be run again without harm."""
+    ordered = migrations(target, retention_days=retention_days, cluster=cluster)
+    return [statement for migration in ordered for statement in migration.statements]
 
 
 def insert_columns(client: Client, table: str) -> list[Column]:

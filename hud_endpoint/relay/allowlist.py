@@ -32,7 +32,7 @@ from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.issuers import KINDS, Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 PROVIDERS = "providers"
@@ -82,6 +82,10 @@ class Allowlist:
                 "repo_not_allowed", f"{repo} is not on the allowlist: ask PyTorch's dev infra to add it (RFC-0050)."
             )
         return found
+
+    def entries(self) -> Collection[Listed]:
+        """Give every repo's entry."""
+        return self._entries.values()
 
     def pipeline(self, issuer: str, pipeline: str) -> Pipeline | None:
         """Say for whom a pipeline of an issuer speaks."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from hud_endpoint.contract import RELAY_BODY_BYTES, Dispatch, parse
+from hud_endpoint.contract import RELAY_BODY_BYTES, Callback, Dispatch, parse
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.http import read_body
+from hud_endpoint.http import as_json, read_body
+from hud_endpoint.openapi.document import BEARER, Operation
 from hud_endpoint.relay import audit
 from hud_endpoint.service_token import require_service_token
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
     from hud_endpoint.relay.handler import ResultHandler
     from hud_endpoint.relay.metrics import Metrics
     from hud_endpoint.relay.oidc import Identity
@@ -25,17 +27,11 @@ DISPATCH_HEADER = "x-relay-dispatch-token"
 _DISPATCH_BYTES = 16 * 1024
 
 
-def relay_router(settings: RelaySettings, handler: ResultHandler, metrics: Metrics) -> APIRouter:
-    """Build the routes around the handler; each decision is counted, and audited where the caller is known."""
-    router = APIRouter(tags=["relay"])
+def relay_operations(settings: RelaySettings, handler: ResultHandler, metrics: Metrics) -> list[Operation]:
+    """Build the operations around the handler; each decision is counted, and audited where the caller is known."""
 
-    @router.post("/github/callback")
-    async def receive_callback(request: Request) -> JSONResponse:
-        """Take a job's callback.
-
-        200 `{ok, status, outcome, dynamoKey, hud_url}` with outcome delivered | duplicate | ignored, 202 with outcome
-        queued while HUD can't take it; errors are `{detail, code}`.
-        """
+    async def receive_callback(request: Request) -> Response:
+        """Take a job's callback."""
         started = time.monotonic()
         identity: Identity | None = None
         try:
@@ -52,13 +48,34 @@ def relay_router(settings: RelaySettings, handler: ResultHandler, metrics: Metri
             metrics.observe("latency", time.monotonic() - started)
         metrics.count("callbacks", outcome=taken.body["outcome"])
         audit.record(identity, taken.body["outcome"], key=taken.body.get("dynamoKey", ""))
-        return JSONResponse(taken.body, status_code=taken.status_code)
+        return as_json(taken.body, taken.status_code)
 
-    @router.post("/internal/dispatch")
-    async def register_dispatch(request: Request) -> JSONResponse:
-        """Record a dispatch before it is sent: 200 `{ok, delivery_id, callback_token}`; errors are `{detail, code}`."""
+    async def register_dispatch(request: Request) -> Response:
+        """Record a dispatch before it is sent."""
         require_service_token(request.headers.get(DISPATCH_HEADER), settings.dispatch_token, header=DISPATCH_HEADER)
         dispatch = parse(Dispatch, await read_body(request, _DISPATCH_BYTES))
-        return JSONResponse(await run_in_threadpool(handler.register, dispatch, time.time()))
+        return as_json(await run_in_threadpool(handler.register, dispatch, time.time()))
 
-    return router
+    return [
+        Operation(
+            "POST",
+            "/github/callback",
+            receive_callback,
+            "relay",
+            {
+                200: "`{ok, status, outcome, dynamoKey, hud_url}`; outcome is delivered, duplicate or ignored.",
+                202: "The same, outcome queued: HUD can't take it now, the relay keeps it and delivers it later.",
+            },
+            body=Callback,
+            token=BEARER,
+        ),
+        Operation(
+            "POST",
+            "/internal/dispatch",
+            register_dispatch,
+            "relay",
+            {200: "`{ok, delivery_id, callback_token}`; the job's callbacks must echo the token."},
+            body=Dispatch,
+            token=DISPATCH_HEADER,
+        ),
+    ]

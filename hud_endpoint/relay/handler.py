@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import orjson
 
@@ -26,6 +25,7 @@ from hud_endpoint.relay.forward import Delivered, Refused
 from hud_endpoint.relay.ledger import Ledger, store_unavailable
 from hud_endpoint.relay.lifecycle import Phase, Step, advance, reject
 from hud_endpoint.relay.outbox import Entry, Outbox, new_entry
+from hud_endpoint.views.links import UPSTREAM, backend_path, pull_request_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,12 +105,13 @@ class ResultHandler:
         event = recorded.dispatch.event_type if recorded else callback.event_type
         if listed.events and event not in listed.events:
             return _not_wanted(listed, event)
+        page = _page(identity.repo, callback, recorded)
         entry = self._make_durable(identity, listed, callback, body, key, recorded, now)
         if recorded:
             self._dispatches.answered(recorded)
         if entry is None:
-            return self._answer(200, callback, key, identity, listed, "duplicate")
-        return self._deliver(entry, callback, key, identity, listed)
+            return self._answer(200, callback, key, page, listed, "duplicate")
+        return self._deliver(entry, callback, key, page, listed)
 
     def _make_durable(
         self,
@@ -132,9 +133,12 @@ class ResultHandler:
             after, step = advance(job.job, status, now)
             if step is Step.DUPLICATE:
                 return None
+            measured = not _is_deferred(identity, callback)  # else these would be the times of the posting
             metrics = {
-                "queue_time": _queue_time(recorded, callback, now) if after.phase is Phase.IN_PROGRESS else None,
-                "execution_time": after.execution_time if status == "completed" else None,
+                "queue_time": _queue_time(recorded, callback, now)
+                if measured and after.phase is Phase.IN_PROGRESS
+                else None,
+                "execution_time": after.execution_time if measured and status == "completed" else None,
             }
             payload = _payload(identity, listed, callback, body, recorded, metrics, now, verified=verified)
             entry = new_entry(payload, key, status, now)
@@ -151,7 +155,7 @@ class ResultHandler:
             time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - spreads load, guards nothing
         raise store_unavailable("contention")
 
-    def _deliver(self, entry: Entry, callback: Callback, key: str, identity: Identity, listed: Listed) -> Taken:
+    def _deliver(self, entry: Entry, callback: Callback, key: str, page: str, listed: Listed) -> Taken:
         answer = self._send(entry.payload())
         if isinstance(answer, Refused):
             self.give_step_free(entry)
@@ -161,8 +165,8 @@ class ResultHandler:
             raise RefusedError(code, f"HUD refused the callback: {answer.why}")
         if isinstance(answer, Delivered):
             outcome = "duplicate" if answer.duplicate else "delivered"
-            return self._answer(200, callback, key, identity, listed, outcome)
-        return self._answer(202, callback, key, identity, listed, "queued")
+            return self._answer(200, callback, key, page, listed, outcome)
+        return self._answer(202, callback, key, page, listed, "queued")
 
     def give_step_free(self, entry: Entry) -> None:
         """Let a job's step be taken again, with another body, after HUD refused this one for good."""
@@ -197,16 +201,14 @@ class ResultHandler:
         except (ClientError, BotoCoreError) as error:
             log.warning("outbox entry %s stays as it was: %s", entry.entry_id, error)
 
-    def _answer(
-        self, status_code: int, callback: Callback, key: str, identity: Identity, listed: Listed, outcome: str
-    ) -> Taken:
+    def _answer(self, status_code: int, callback: Callback, key: str, page: str, listed: Listed, outcome: str) -> Taken:
         log.info("callback %s", outcome)
         body = {
             "ok": True,
             "status": callback.workflow.status,
             "outcome": outcome,
             "dynamoKey": key,
-            "hud_url": f"{self._settings.public_url}/oot#{quote(identity.repo)}",
+            "hud_url": f"{self._settings.public_url}{page}",
         }
         if listed.level >= "L3":
             body["message"] = (
@@ -225,6 +227,11 @@ class ResultHandler:
         if callback.event_type in SELF_REPORTED_EVENTS:
             return None
         recorded = self._dispatches.find(identity.repo, callback.delivery_id)
+        if recorded and callback.callback_token is None and _is_deferred(identity, callback):
+            # Nothing else ties what was left behind to the delivery that it names.
+            raise RefusedError(
+                "invalid_callback_token", "A result that was left behind must carry its dispatch's callback_token."
+            )
         if recorded and callback.callback_token is not None:
             key = self._settings.callback_signing_key.get_secret_value()
             check_callback_token(callback.callback_token, recorded.dispatch, key)
@@ -237,21 +244,40 @@ class ResultHandler:
         return recorded
 
 
+def _page(repo: str, callback: Callback, recorded: Recorded | None) -> str:
+    """Where HUD shows this result: on its pull request's page where it has one, else on the backend's."""
+    if recorded:
+        number, upstream_repo = recorded.dispatch.pr_number, recorded.dispatch.upstream_repo
+    else:
+        about, repository = callback.payload.pull_request, callback.payload.repository
+        number = about.number if about and callback.event_type not in SELF_REPORTED_EVENTS else 0
+        upstream_repo = repository.full_name if repository else UPSTREAM
+    return pull_request_path(number, upstream_repo) if number else backend_path(repo)
+
+
 def _not_wanted(listed: Listed, event: str) -> Taken:
     told = f"{listed.repo} takes part in {', '.join(listed.events)} (see the allowlist); this is {cut(event, 100)}."
     return Taken(200, {"ok": True, "status": "ignored", "outcome": "ignored", "message": told})
 
 
+def _is_deferred(identity: Identity, callback: Callback) -> bool:
+    """Whether the body is about an earlier run of the repo, and the token the one of the run that followed it."""
+    return identity.may_defer and callback.workflow.run_id not in (None, identity.run_id)
+
+
 def _of_this_attempt(callback: Callback, identity: Identity) -> Callback:
     """A body that names no attempt is of the token's."""
-    if identity.run_attempt is None or "run_attempt" in callback.workflow.model_fields_set:
+    told = identity.run_attempt is None or "run_attempt" in callback.workflow.model_fields_set
+    if told or _is_deferred(identity, callback):
         return callback
     workflow = callback.workflow.model_copy(update={"run_attempt": identity.run_attempt})
     return callback.model_copy(update={"workflow": workflow})
 
 
 def _check_run(identity: Identity, callback: Callback) -> None:
-    """The body may only speak for the run whose token came along."""
+    """The body may only speak for the run whose token came along; a deferred one, for any of that repo's."""
+    if _is_deferred(identity, callback):
+        return
     workflow = callback.workflow
     claimed = {
         "run_id": (workflow.run_id, identity.run_id),
@@ -330,7 +356,7 @@ def _payload(
         "ci_metrics": metrics,
         "received_at": received_at,
         "dispatch_verified": verified,
-        "origin": "job",
+        "origin": "deferred" if _is_deferred(identity, callback) else "job",
         "repository_id": identity.repository_id,
         "workflow_ref": identity.workflow_ref,
         "event_name": identity.event_name,

@@ -66,6 +66,8 @@ class Kind:
     sha: str = "sha"
     # One job there reports for the others of its run, with one token: vLLM's client does, 360 callbacks a night.
     speaks_for_run: bool = False
+    # The event whose runs may report for other runs of their repo: those had no token, and left their results behind.
+    deferring_event: str = ""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -90,6 +92,8 @@ KINDS: Mapping[str, Kind] = {
         run_attempt="run_attempt",
         check_run_id="check_run_id",
         workflow_ref="workflow_ref",
+        # Its workflow is always the default branch's own, whoever's run it follows.
+        deferring_event="workflow_run",
     ),
     # https://buildkite.com/docs/agent/cli/reference/oidc. Slugs are free again after a rename: ids are not.
     "buildkite": Kind(

@@ -44,6 +44,7 @@ class Identity:
     token_id: str
     issuer: str = ""
     speaks_for_run: bool = False
+    may_defer: bool = False  # may report for other runs of the repo
 
     def binding(self, key: str) -> str:
         """Give what a use of the token is remembered by: the token, or each job where it speaks for a whole run."""
@@ -169,6 +170,7 @@ def _identity(issuer: Issuer, claims: Mapping[str, Any], pipeline: Pipeline, tok
         event_name=event,
         issuer=issuer.url,
         speaks_for_run=kind.speaks_for_run,
+        may_defer=event == kind.deferring_event,
         **{
             name: value if isinstance(value := claims.get(claim), str) else None
             for name, claim in (("workflow_ref", kind.workflow_ref), ("ref", kind.ref), ("sha", kind.sha))

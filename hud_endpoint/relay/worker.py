@@ -17,8 +17,6 @@ from hud_endpoint.relay.outbox import DEAD, QUEUE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from fastapi import FastAPI
-
     from hud_endpoint.relay.handler import ResultHandler
     from hud_endpoint.relay.metrics import Metrics
     from hud_endpoint.relay.outbox import Outbox
@@ -68,7 +66,7 @@ class OutboxWorker:
             log.warning("the outbox can't be measured: %s", error)
 
     @asynccontextmanager
-    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
         """Work for as long as the application runs."""
         task = asyncio.create_task(self._work())
         yield

@@ -5,38 +5,43 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
-
 from hud_endpoint.contract import HUD_BODY_BYTES, RelayPayload, parse
-from hud_endpoint.http import read_body
+from hud_endpoint.errors import RefusedError
+from hud_endpoint.http import as_json, read_body
+from hud_endpoint.logs import bind
+from hud_endpoint.openapi.document import Operation
 from hud_endpoint.results.record import to_write
+from hud_endpoint.results.store import RETRY_AFTER_SECONDS
 from hud_endpoint.service_token import require_service_token
+from hud_endpoint.threads import BusyError, Threads
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
     from hud_endpoint.results.record import Write
     from hud_endpoint.results.store import Outcome, ResultStore
     from hud_endpoint.settings import HudSettings
 
 TOKEN_HEADER = "x-hud-internal-bot"  # noqa: S105 - a header's name, not a secret
+THREADS = 40
+WAITING = 80  # bodies of 2 MB at most, while the store is slow
 
 
-def results_router(settings: HudSettings, store: ResultStore) -> APIRouter:
-    """Build the routes around the store; `/api/crcr/results` is CRCR's name for the same."""
-    router = APIRouter(tags=["results"])
+def results_operation(settings: HudSettings, store: ResultStore) -> Operation:
+    """Build the operation around the store; `/api/crcr/results` is CRCR's name for the same."""
+    threads = Threads(THREADS, WAITING, "results")
 
     def store_result(body: bytes) -> tuple[Write, Outcome]:
         payload = parse(RelayPayload, body)
         write = to_write(payload, now=datetime.now(UTC), retention_days=settings.retention_days)
+        bind(repo=payload.trusted.verified_repo, delivery_id=payload.untrusted.callback_payload.delivery_id)
         return write, store.apply(write)
 
-    @router.post("/api/oot/results")
-    @router.post("/api/crcr/results", include_in_schema=False)
-    async def receive_result(request: Request) -> JSONResponse:
+    async def receive_result(request: Request) -> Response:
         """Store one result that the relay vouches for.
 
-        200 `{ok, status, dynamoKey, outcome}` with outcome stored | duplicate; errors are `{error, code}`.
+        Any order, duplication or retry of a job's callbacks ends in the same record.
         """
         require_service_token(
             request.headers.get(TOKEN_HEADER),
@@ -46,7 +51,24 @@ def results_router(settings: HudSettings, store: ResultStore) -> APIRouter:
         )
         body = await read_body(request, HUD_BODY_BYTES)
         # In a thread from here on: two megabytes of test details would hold up every other request.
-        write, outcome = await run_in_threadpool(store_result, body)
-        return JSONResponse({"ok": True, "status": write.status, "dynamoKey": write.key, "outcome": outcome})
+        try:
+            write, outcome = await threads.run(store_result, body)
+        except BusyError:
+            told = "More results are waiting for the store than there is room for: send it again."
+            raise RefusedError("store_unavailable", told, retry_after=RETRY_AFTER_SECONDS) from None
+        return as_json({"ok": True, "status": write.status, "dynamoKey": write.key, "outcome": outcome})
 
-    return router
+    return Operation(
+        "POST",
+        "/api/oot/results",
+        receive_result,
+        "results",
+        {
+            200: "`{ok, status, dynamoKey, outcome}`; outcome is stored, or duplicate for what is known already.",
+            409: "Another completion of the job is already final.",
+            503: "The store can't take it now; send it again after `Retry-After` seconds.",
+        },
+        body=RelayPayload,
+        token=TOKEN_HEADER,
+        aliases=("/api/crcr/results",),
+    )

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from hud_endpoint.contract import MAX_FAILED_TESTS, SELF_REPORTED_EVENTS, RelayPayload, dynamo_key
+from hud_endpoint.contract import MAX_FAILED_TESTS, SELF_REPORTED_EVENTS, RelayPayload, capped, dynamo_key
 
 if TYPE_CHECKING:
     from hud_endpoint.contract import FailedTest, TestResults, Trusted, Workflow
@@ -176,19 +176,20 @@ def _failed_tests_json(tests: list[FailedTest], limit: int) -> tuple[str | None,
     """
     if not tests:
         return None, 0
-    kept = [test.capped() for test in tests[:MAX_FAILED_TESTS]]
-    rows = [test.model_dump(exclude_none=True) for test in kept]
-    shortened = {index for index, test in enumerate(kept) if test is not tests[index]}
+    rows = [capped(test) for test in tests[:MAX_FAILED_TESTS]]
+    shortened = {index for index, row in enumerate(rows) if row is not tests[index]}
     details = orjson.dumps(rows)
     if len(details) <= limit:
         return details.decode(), len(tests) - len(rows) + len(shortened)
     sizes = [len(orjson.dumps(row)) + 1 for row in rows]
     total = sum(sizes)
-    for field in ("stacktrace", "message"):
+    fields: tuple[Literal["stacktrace", "message"], ...] = ("stacktrace", "message")
+    for field in fields:
         for index in reversed(range(len(rows))):
             if total <= limit:
                 break
             if rows[index][field]:
+                rows[index] = rows[index].copy()
                 rows[index][field] = ""
                 shortened.add(index)
                 total -= sizes[index]

@@ -3,27 +3,48 @@
 Any order, duplication or retry of a job's callbacks (one payload per status) ends in the same item, `revision` and
 `first_seen` aside, because each field has one owner and a write applies only over a lower rank. It takes one
 conditional UpdateItem, and a second only for an in_progress that comes after the job's end; nothing is read first.
+What can pass by itself (throttling, a broken connection) is tried again within a budget of seconds: a try whose answer
+was lost may have been applied, and by the same law the next one then finds itself a duplicate.
 """
 
 from __future__ import annotations
 
+import logging
+import random
+import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.contract import cut
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.results.record import (
-    RELAY_FIELDS,
-    RUNNING_FIELDS,
-    TERMINAL_FIELDS,
-    Rank,
-    Value,
-    Write,
-    iso,
-)
+from hud_endpoint.results.record import RUNNING_FIELDS, TERMINAL_FIELDS, Rank, Value, Write, iso
+from hud_endpoint.results.sameness import attribute, same_completion
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from types_boto3_dynamodb.client import DynamoDBClient
+
+log = logging.getLogger(__name__)
+
+BUDGET_SECONDS = 1.9  # no try begins later, and one takes a second: the relay waits for 3, then keeps the result
+RETRY_AFTER_SECONDS = 5
+MEND_SECONDS = 60  # somebody has to mend a name or a permission first
+_FIRST_PAUSE_SECONDS = 0.05
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html, "OK to retry? Yes"
+_PASSING = frozenset(
+    {
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
 
 # What an item must be for a write of each rank to apply over it; no rank is stored, so that items written by CRCR's
 # own HUD obey the same law.
@@ -42,24 +63,34 @@ class Outcome(StrEnum):
 
 
 class ResultStore:
-    """The table of job records."""
+    """The table of job records. Give it a client that does not try again by itself."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._table = table
+        self._clock = clock
+        self._pause = pause
 
     def apply(self, write: Write) -> Outcome:
         """Merge one write into its record.
 
         Raises RefusedError `conflicting_completion` when another completion is already final, and `store_unavailable`
-        when DynamoDB can't take the write now; then nothing has changed.
+        when DynamoDB can't take the write now; then it is not acknowledged, and may be sent again.
         """
-        stored = self._update(_first_update(write))
+        deadline = self._clock() + BUDGET_SECONDS
+        stored = self._update(_first_update(write), deadline)
         if stored is None:
             return Outcome.STORED
         if write.rank is Rank.IN_PROGRESS:
-            return self._fill_opening(write, stored)
-        if write.rank is Rank.COMPLETED and not _same_completion(write, stored):
+            return self._fill_opening(write, stored, deadline)
+        if write.rank is Rank.COMPLETED and not same_completion(write.fields, stored):
             raise RefusedError(
                 "conflicting_completion",
                 f"Job {cut(write.key, 200)} has already ended with another result, which is final: "
@@ -67,7 +98,7 @@ class ResultStore:
             )
         return Outcome.DUPLICATE
 
-    def _fill_opening(self, write: Write, stored: dict[str, Any]) -> Outcome:
+    def _fill_opening(self, write: Write, stored: dict[str, Any], deadline: float) -> Outcome:
         """Let an in_progress that came late fill the fields that only it knows."""
         missing = {name: value for name, value in write.opening.items() if name not in stored}
         if not missing or stored.get("status", {}).get("S") == "in_progress":
@@ -77,23 +108,67 @@ class ResultStore:
             late.set_if_absent(name, value)
         absent = " OR ".join(f"attribute_not_exists({late.name(name)})" for name in missing)
         late.condition = f"attribute_exists({late.name('status')}) AND ({absent})"
-        return Outcome.STORED if self._update(late.request(write.key)) is None else Outcome.DUPLICATE
+        return Outcome.STORED if self._update(late.request(write.key), deadline) is None else Outcome.DUPLICATE
 
-    def _update(self, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _update(self, request: dict[str, Any], deadline: float) -> dict[str, Any] | None:
         """Run a conditional UpdateItem; gives None when it applied, else the item that stood against it."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        return self._insist(lambda: self._try_update(request), deadline)
+
+    def _try_update(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        from botocore.parsers import ResponseParserError
 
         try:
-            self._client.update_item(TableName=self._table, ReturnValuesOnConditionCheckFailure="ALL_OLD", **request)
+            answer = self._client.update_item(
+                TableName=self._table,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                ReturnConsumedCapacity="TOTAL",
+                **request,
+            )
         except self._client.exceptions.ConditionalCheckFailedException as refusal:
             response: dict[str, Any] = dict(refusal.response)
-            item: dict[str, Any] = response.get("Item") or {}
-            return item
-        except (ClientError, BotoCoreError) as error:
-            raise RefusedError(
-                "store_unavailable", f"The store could not take the result now ({type(error).__name__}): send it again."
-            ) from error
+            # Not every DynamoDB gives it back, and without it a duplicate would look like a conflict.
+            return response.get("Item") or self._read(request["Key"])
+        if "ConsumedCapacity" not in answer:  # botocore takes any page with status 200 for a success
+            raise ResponseParserError("an answer that is not DynamoDB's")
         return None
+
+    def _read(self, key: dict[str, Any]) -> dict[str, Any]:
+        return dict(self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item") or {})
+
+    def _insist(self, work: Callable[[], dict[str, Any] | None], deadline: float) -> dict[str, Any] | None:
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return work()
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
+                why, passing = _read_failure(error)
+                # Full jitter: writers that were throttled together come back apart.
+                wait = random.uniform(0, pause)  # noqa: S311 - spreads load, guards nothing
+                if not passing or self._clock() + wait >= deadline:
+                    log.warning("DynamoDB did not take a write: %s", why)
+                    raise RefusedError(
+                        "store_unavailable",
+                        f"The store could not take the result now ({why}): send it again.",
+                        retry_after=RETRY_AFTER_SECONDS if passing else MEND_SECONDS,
+                    ) from error
+                self._pause(wait)
+                pause *= 2
+
+
+def _read_failure(error: Exception) -> tuple[str, bool]:
+    """Say what went wrong in a word that holds no secrets, and whether it can pass by itself."""
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own
+    from botocore.parsers import ResponseParserError
+
+    if not isinstance(error, ClientError):
+        return type(error).__name__, isinstance(error, ConnectionError | HTTPClientError | ResponseParserError)
+    told: dict[str, Any] = dict(error.response)
+    code = str(told.get("Error", {}).get("Code", ""))[:100]
+    status = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return code or f"HTTP {status}", code in _PASSING or status >= 500
 
 
 def _first_update(write: Write) -> dict[str, Any]:
@@ -117,22 +192,6 @@ def _first_update(write: Write) -> dict[str, Any]:
     return update.request(write.key)
 
 
-def _same_completion(write: Write, stored: dict[str, Any]) -> bool:
-    return all(
-        stored.get(name) == (_attribute(write.fields[name]) if name in write.fields else None)
-        for name in TERMINAL_FIELDS
-        if name not in RELAY_FIELDS
-    )
-
-
-def _attribute(value: Value) -> dict[str, Any]:
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, str):
-        return {"S": value}
-    return {"N": repr(value)}
-
-
 class _Update:
     """Collects the parts of one UpdateItem; each effective update adds 1 to `revision`."""
 
@@ -148,11 +207,11 @@ class _Update:
         return f"#{field}"
 
     def set(self, field: str, value: Value) -> None:
-        self.values[f":{field}"] = _attribute(value)
+        self.values[f":{field}"] = attribute(value)
         self._sets.append(f"{self.name(field)} = :{field}")
 
     def set_if_absent(self, field: str, value: Value) -> None:
-        self.values[f":{field}"] = _attribute(value)
+        self.values[f":{field}"] = attribute(value)
         name = self.name(field)
         self._sets.append(f"{name} = if_not_exists({name}, :{field})")
 

@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = ROOT / "actions" / "report-result"
 SUITE = ROOT / "scripts" / "local" / "sample_backend"
-PR_NUMBER = 179565
-SHA = "3f1c9be2d8a04c5e9b7d6a1f0c2e4b8d7a5f9e13"
+PR_NUMBER, SHA = history.FEATURED
 ROW_SECONDS = 15.0  # far above the 2 s budget: this is a check, not a measurement
 
 
@@ -105,7 +104,7 @@ def carry_home(running: Stack, story: Story, junit: str = "", *, row_seconds: fl
     _compare(row, closed)
     story.tell("ClickHouse", f"the row is there and says the same; version {row['version']}")
     _look_at_page(told, repo)
-    story.tell("dashboard", f"{told['hud_url']}/oot shows {repo}")
+    story.tell("dashboard", f"{told['hud_url']}/pr/{PR_NUMBER} shows {repo}")
     return Journey(closed["dynamo-key"], row, closed)
 
 
@@ -211,13 +210,19 @@ def _compare(row: dict[str, Any], told: dict[str, str]) -> None:
 
 
 def _look_at_page(told: dict[str, Any], repo: str) -> None:
+    """The pull request's page is read live; `/oot` counts jobs some seconds later, and must answer."""
+    path = f"/pr/{PR_NUMBER}"
     try:
-        page = requests.get(f"{told['hud_url']}/oot", timeout=15)
-        data = requests.get(f"{told['hud_url']}/oot.json", timeout=15).json()
+        summary = requests.get(f"{told['hud_url']}/oot", timeout=15)
+        page = requests.get(f"{told['hud_url']}{path}", timeout=15)
+        data = requests.get(f"{told['hud_url']}{path}.json", timeout=15).json()
     except (requests.RequestException, ValueError) as error:
         raise LocalError(f"The dashboard did not answer: {error}") from None
-    if page.status_code != 200 or repo not in page.text or all(row["repo"] != repo for row in data["backends"]):
-        raise LocalError(f"The dashboard answered HTTP {page.status_code} and does not show {repo}.")
+    if {summary.status_code, page.status_code} != {200}:
+        raise LocalError(f"The dashboard answered HTTP {summary.status_code} on /oot and {page.status_code} on {path}.")
+    backends = [backend["repo"] for commit in data["commits"] for backend in commit["backends"]]
+    if repo not in page.text or repo not in backends:
+        raise LocalError(f"The dashboard does not show {repo} on {path}.")
 
 
 def main() -> int:
@@ -248,8 +253,10 @@ def main() -> int:
 def _demo(running: Stack, story: Story, junit: str, *, stay: bool) -> int:
     story.tell("local stack", "DynamoDB, S3, ClickHouse, OIDC issuer, relay, HUD, replicator")
     if stay and not state.uses_real_clickhouse():
-        count = history.load(connect(running.state["clickhouse_url"]), datetime.now(UTC))
-        story.tell("sample history", f"{count:,} made-up jobs of {history.DAYS} days, labelled as such")
+        now, told = datetime.now(UTC), running.state
+        count = history.load(connect(told["clickhouse_url"]), now)
+        busy = history.start_running(told["hud_url"], told["internal_api_token"], now)
+        story.tell("sample history", f"{count:,} made-up jobs of {history.DAYS} days, {busy} still running")
     journey = carry_home(running, story, junit)
     print(f"\n{journey.row['conclusion']} · {journey.key}\n")
     if stay:

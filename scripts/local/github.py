@@ -1,5 +1,7 @@
 """A local stand-in for GitHub: an OIDC issuer with real RS256 keys, and the commands that play upstream and runner.
 
+Its REST API of runs, jobs and artifacts is in `github_actions`.
+
     python -m scripts.local.github mint --repo org/name [--claim run_id=240 ...]      # prints a token
     python -m scripts.local.github dispatch --repo org/name --pr 1 --sha SHA          # prints the client_payload
 
@@ -29,7 +31,7 @@ from fastapi.responses import JSONResponse
 from jwt.algorithms import RSAAlgorithm
 
 from hud_endpoint.contract import AUDIENCE, is_sha
-from scripts.local import state
+from scripts.local import github_actions, state
 
 LIFETIME_SECONDS = 300
 _UPSTREAM = "pytorch/pytorch"
@@ -75,6 +77,7 @@ def job_claims(repo: str, **overrides: str) -> dict[str, Any]:
 def make_app(issuer: str) -> FastAPI:
     """Build the issuer. `/_local/...` is ours; every other path is what GitHub has."""
     app = FastAPI(title="local GitHub", docs_url=None, redoc_url=None)
+    github_actions.install(app, issuer)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     kid = uuid.uuid4().hex
     jobs: dict[str, dict[str, Any]] = {}

@@ -26,6 +26,7 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from hud_endpoint.clickhouse.migrations import MigrationError
 from hud_endpoint.contract import RESULTS_TABLE
 from scripts.local import state
 from scripts.local.processes import READY_SECONDS, Process, free_port
@@ -165,7 +166,7 @@ class Stack:
             "GATEWAY_PORT": str(port),
             "PERSIST_STATE": "0",
             "IOT_MTLS_ENABLED": "0",  # else it listens on all interfaces as well
-            "SERVICES": "dynamodb,dynamodbstreams,s3,sqs,sts,iam,cloudformation,lambda",
+            "SERVICES": "dynamodb,dynamodbstreams,s3,sqs,sts,iam,cloudformation,lambda,secretsmanager",
         }
         argv = [str(Path(sys.executable).parent / "ministack")]
         return Process("aws", argv, env, logs / "aws.log", _answers(f"http://127.0.0.1:{port}/_ministack/health"))
@@ -285,7 +286,7 @@ def _create_tables(aws_url: str, clickhouse_url: str) -> None:
         raise LocalError(f"AWS at {aws_url} can't be used: {error}") from None
     try:
         create_tables.create_clickhouse(clickhouse_url, "local", 100, "default")
-    except ClickHouseError as error:
+    except (ClickHouseError, MigrationError) as error:
         raise LocalError(f"ClickHouse at {clickhouse_url} can't be used: {str(error)[:300]}") from None
 
 

@@ -1,8 +1,12 @@
-"""Creates every table, in DynamoDB and ClickHouse; run it as often as you like: what exists is left alone.
+"""Creates every table in DynamoDB, and brings ClickHouse to the code's schema; run it as often as you like.
+
+ClickHouse's schema is a row of numbered files (hud_endpoint/clickhouse/schema); each is applied once, in order, and
+recorded in default.oot_schema_version. Tables of an earlier release, which recorded nothing, are taken over.
 
 python -m scripts.ops.create_tables                       # AWS_ENDPOINT_URL and CLICKHOUSE_URL say where
 python -m scripts.ops.create_tables --dry-run             # prints what it would create, on all three targets
 python -m scripts.ops.create_tables --dry-run --target cloud
+python -m scripts.ops.create_tables --check               # says what ClickHouse lacks; exits 1 if it lacks something
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
-from hud_endpoint.clickhouse.ddl import Target, statements
+from hud_endpoint.clickhouse.ddl import Target, migrations, statements
+from hud_endpoint.clickhouse.migrations import MigrationError, apply, pending
 from hud_endpoint.contract import RESULTS_TABLE
 
 if TYPE_CHECKING:
@@ -90,21 +95,36 @@ def create_dynamodb(client: DynamoDBClient) -> list[str]:
     return created
 
 
-def create_clickhouse(url: str, target: Target, retention_days: int, cluster: str) -> int:
-    """Run the schema's statements; gives how many."""
+def create_clickhouse(url: str, target: Target, retention_days: int, cluster: str) -> list[str]:
+    """Apply the migrations that ClickHouse lacks; gives their names. Raises MigrationError."""
     from hud_endpoint.clickhouse.connection import connect
 
     client = connect(url)
-    ddl = statements(target, retention_days=retention_days, cluster=cluster)
-    for statement in ddl:
-        client.command(statement)
-    return len(ddl)
+    try:
+        applied = apply(client, migrations(target, retention_days=retention_days, cluster=cluster))
+    finally:
+        client.close()
+    return [migration.name for migration in applied]
+
+
+def check_clickhouse(url: str) -> int:
+    """Say what ClickHouse lacks and change nothing; gives the exit code. Raises MigrationError."""
+    from hud_endpoint.clickhouse.connection import connect
+
+    client = connect(url)
+    try:
+        lacking = [migration.name for migration in pending(client, migrations())]
+    finally:
+        client.close()
+    print(f"ClickHouse lacks {', '.join(lacking)}: run create_tables" if lacking else "ClickHouse is up to date")
+    return 1 if lacking else 0
 
 
 def main() -> int:
     """Run from the command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dry-run", action="store_true", help="print the DDL, change nothing")
+    parser.add_argument("--check", action="store_true", help="compare ClickHouse with the code, change nothing")
     parser.add_argument(
         "--target", choices=get_args(Target), help="ClickHouse: one server (default), Cloud, own cluster"
     )
@@ -126,14 +146,20 @@ def main() -> int:
 
     url = os.environ.get("CLICKHOUSE_URL", "http://127.0.0.1:8123")
     try:
+        if options.check:
+            return check_clickhouse(url)
         patience = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
         created = create_dynamodb(boto3.client("dynamodb", config=patience))
-        count = create_clickhouse(url, options.target or "local", options.retention_days, options.cluster)
+        applied = create_clickhouse(url, options.target or "local", options.retention_days, options.cluster)
+    except MigrationError as error:
+        print(f"create_tables: {error}", file=sys.stderr)
+        return 1
     except (BotoCoreError, ClientError, ClickHouseError, ValueError) as error:
         told = " ".join(str(error).split())[:500]
         print(f"create_tables: {told} (Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)", file=sys.stderr)
         return 1
-    print(f"DynamoDB: created {', '.join(created) or 'nothing, all there'}; ClickHouse: {count} statements run")
+    nothing = "nothing, all there"
+    print(f"DynamoDB: created {', '.join(created) or nothing}; ClickHouse: applied {', '.join(applied) or nothing}")
     return 0
 
 

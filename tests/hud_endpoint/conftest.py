@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 import requests
 
+from tests.hud_endpoint.relay.desk import new_table
 from tests.hud_endpoint.serving import served
 from tests.hud_endpoint.web import Web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
+    from types_boto3_dynamodb.client import DynamoDBClient
 
 
 class Serve(Protocol):
     """Serves an application until the test ends, and gives its URL."""
 
-    def __call__(self, app: FastAPI) -> str: ...
+    def __call__(self, app: Starlette) -> str: ...
 
 
 @pytest.fixture
@@ -62,3 +64,9 @@ def aws_environment(aws: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("AWS_DEFAULT_REGION", aws["region_name"])
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", aws["aws_access_key_id"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", aws["aws_secret_access_key"])
+
+
+@pytest.fixture
+def own_relay_table(dynamodb: DynamoDBClient) -> str:
+    """A relay table that nobody else looks at."""
+    return new_table(dynamodb)

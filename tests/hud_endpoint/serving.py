@@ -12,12 +12,12 @@ import uvicorn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
 
 
 @contextmanager
 def served(
-    app: FastAPI, listener: socket.socket | None = None, *, lifespan: Literal["on", "off"] = "off"
+    app: Starlette, listener: socket.socket | None = None, *, lifespan: Literal["on", "off"] = "off"
 ) -> Iterator[str]:
     """Serve an application, on a socket that is bound already where one is given; `lifespan` runs its workers too."""
     with socket.socket() as own:

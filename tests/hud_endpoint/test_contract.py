@@ -12,7 +12,6 @@ from hud_endpoint.contract import (
     ENVIRONMENT_BYTES,
     URL_BYTES,
     Callback,
-    FailedTest,
     RelayPayload,
     is_sha,
     parse,
@@ -337,13 +336,51 @@ def test_of_the_same_field_twice_the_last_counts_for_every_parser() -> None:
 
 
 def test_a_test_needs_nothing_but_a_name() -> None:
-    assert read({"workflow.failed_tests": [ONE_TEST]}).workflow.failed_tests == [FailedTest(name="t")]
+    texts = dict.fromkeys(("classname", "file", "message", "stacktrace"), "")
+    assert read({"workflow.failed_tests": [ONE_TEST]}).workflow.failed_tests == [
+        {"name": "t", "status": "failure", **texts}
+    ]
 
 
-@pytest.mark.parametrize("test", [{}, {"name": ""}, {"name": None, "message": None, "stacktrace": None}])
-def test_a_result_is_not_lost_for_a_test_without_a_name(test: dict[str, Any]) -> None:
-    (kept,) = read({"workflow.failed_tests": [test]}).workflow.failed_tests
-    assert (kept.name, kept.message, kept.stacktrace) == ("(no name)", "", "")
+@pytest.mark.parametrize("nothing", [ABSENT, None, ""], ids=["absent", "null", "empty"])
+@pytest.mark.parametrize(
+    ("name", "read_as"),
+    [
+        ("name", "(no name)"),  # a result is not lost for one
+        ("classname", ""),
+        ("file", ""),
+        ("status", "failure"),
+        ("message", ""),
+        ("stacktrace", ""),
+        ("duration_seconds", None),
+    ],
+)
+def test_what_a_failed_test_does_not_say_has_a_default(name: str, nothing: Any, read_as: str | None) -> None:
+    whole = {"name": "t", "status": "error", "message": "m", "duration_seconds": 1}
+    (kept,) = read({"workflow.failed_tests": [changed(whole, {name: nothing})]}).workflow.failed_tests
+    assert kept.get(name) == read_as
+    assert ("duration_seconds" in kept) == (name != "duration_seconds")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("name", [5, 0, False, " ", "\t", [], {}]),
+        ("classname", [0, False, [], ["c"]]),
+        ("message", [0, False, {}, 1.5]),
+        ("stacktrace", [0, ["line"]]),
+        ("status", ["passed", "FAILURE", 1, False, []]),
+        ("duration_seconds", [-1, True, "1", 1e10, float("nan"), float("inf"), []]),
+    ],
+)
+def test_what_is_wrong_with_a_failed_test_is_said_once(name: str, wrong: list[Any]) -> None:
+    for value in wrong:
+        body = changed(COMPLETED_CALLBACK, {"workflow.failed_tests": [{"name": "t", name: value}]})
+        told = refusal(json.dumps(body).encode()).message
+        assert told.count("workflow.failed_tests.0.") == 1, told
+        assert f"workflow.failed_tests.0.{name}: " in told
+        assert "~" not in told
+        assert "; and " not in told
 
 
 @pytest.mark.parametrize(

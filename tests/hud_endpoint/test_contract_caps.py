@@ -14,7 +14,7 @@ from hud_endpoint.contract import (
     STACKTRACE_BYTES,
     Callback,
     Dispatch,
-    FailedTest,
+    capped,
     cut,
     cut_name,
     dynamo_key,
@@ -59,13 +59,18 @@ class TestCaps:
         assert cut_name(common) != cut_name(common + "x")
 
     def test_failed_tests_are_cut(self) -> None:
-        test = FailedTest(name="n" * 600, message="é" * 600, stacktrace="🧪" * 2000, file="f" * 600).capped()
-        assert len(test.name) == len(test.file) == NAME_BYTES
-        assert (test.message, test.stacktrace) == ("é" * (MESSAGE_BYTES // 2), "🧪" * (STACKTRACE_BYTES // 4))
+        long = {"name": "n" * 600, "message": "é" * 600, "stacktrace": "🧪" * 2000, "file": "f" * 600}
+        (read_as,) = read({"workflow.failed_tests": [long]}).workflow.failed_tests
+        test = capped(read_as)
+        assert len(test["name"]) == len(test["file"]) == NAME_BYTES
+        assert (test["message"], test["stacktrace"]) == ("é" * (MESSAGE_BYTES // 2), "🧪" * (STACKTRACE_BYTES // 4))
+        assert read_as["message"] == long["message"]  # what was read stays as it was
 
     def test_what_is_within_its_caps_is_not_copied(self) -> None:
-        test = FailedTest(name="t", message="m" * MESSAGE_BYTES, stacktrace="s" * STACKTRACE_BYTES)
-        assert test.capped() is test
+        full = {"name": "t", "message": "m" * MESSAGE_BYTES, "stacktrace": "s" * STACKTRACE_BYTES}
+        (test,) = read({"workflow.failed_tests": [full]}).workflow.failed_tests
+        assert capped(test) is test
+        assert capped({**test, "message": test["message"] + "m"}) == test
 
 
 class TestKey:

@@ -13,7 +13,7 @@ from hud_endpoint.settings import GITHUB_ISSUER, HudSettings, RelaySettings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
 SECTIONS = {part.partition("\n")[0].partition(":")[0]: ROW.findall(part) for part in DOCUMENT.split("\n## ")[1:]}
 HUD: dict[str, Any] = {"internal_api_token": "t" * 16}
 RELAY: dict[str, Any] = {
@@ -54,7 +54,8 @@ def test_the_document_lists_what_the_commands_read() -> None:
     for path in [*(ROOT / "scripts" / "ops").glob("*.py"), *(ROOT / "scripts" / "replicator").glob("*.py")]:
         for name in re.findall(r'os\.environ(?:\.get\(|\[)"(\w+)"', path.read_text(encoding="utf-8")):
             read[name] = None
-    assert {name for name, *_ in SECTIONS["Commands"]} == set(read)
+    ours = {name for name in read if not name.startswith("AWS_")}  # the rest is boto3's own, which the document says
+    assert {name for name, *_ in SECTIONS["Commands"]} == ours
 
 
 def test_every_meaning_is_a_sentence() -> None:

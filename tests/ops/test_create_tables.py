@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from hud_endpoint.clickhouse.ddl import statements
+from hud_endpoint.clickhouse.ddl import Migration, migrations, statements
 from scripts.ops import create_tables
 
 if TYPE_CHECKING:
@@ -102,10 +102,9 @@ class TestCreation:
         names: list[str],
         stores: dict[str, str],
     ) -> None:
-        count = len(statements())
         for created in (", ".join(names), "nothing, all there", "nothing, all there"):
             assert run(monkeypatch, **stores) == 0
-            assert capsys.readouterr().out == f"DynamoDB: created {created}; ClickHouse: {count} statements run\n"
+            assert capsys.readouterr().out == f"DynamoDB: created {created}; ClickHouse: applied nothing, all there\n"
 
     def test_what_is_created_has_streams_indexes_and_expiry(
         self, monkeypatch: pytest.MonkeyPatch, names: list[str], stores: dict[str, str], aws: dict[str, Any]
@@ -143,3 +142,32 @@ class TestCreation:
         assert nowhere.removeprefix("http://").partition(":")[2] in told.err  # where it looked
         assert told.err.endswith("(Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)\n")
         assert len(told.err) < 700
+
+
+class TestCheck:
+    @pytest.fixture
+    def clickhouse_url(self, stack: Stack) -> str:
+        return str(stack.state["clickhouse_url"])
+
+    def test_a_database_that_lacks_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clickhouse_url: str, nowhere: str
+    ) -> None:
+        assert run(monkeypatch, "--check", clickhouse=clickhouse_url, aws=nowhere) == 0
+        assert capsys.readouterr().out == "ClickHouse is up to date\n"
+
+    def test_what_it_lacks_is_named_and_not_made(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clickhouse_url: str
+    ) -> None:
+        more = Migration(999, "999_more.sql", "0" * 64, ["CREATE TABLE default.more (x UInt8) ENGINE = Memory"])
+        monkeypatch.setattr(create_tables, "migrations", lambda: [*migrations(), more])
+        for _ in range(2):
+            assert run(monkeypatch, "--check", clickhouse=clickhouse_url) == 1
+            assert capsys.readouterr().out == "ClickHouse lacks 999_more.sql: run create_tables\n"
+
+    def test_a_changed_file_is_told(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clickhouse_url: str
+    ) -> None:
+        first, *others = migrations()
+        monkeypatch.setattr(create_tables, "migrations", lambda: [first._replace(sha256="0" * 64), *others])
+        assert run(monkeypatch, "--check", clickhouse=clickhouse_url) == 1
+        assert capsys.readouterr().err.startswith(f"create_tables: {first.name} was changed after it had been applied")

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS default.oot_workflow_job${on_cluster}
     `origin` LowCardinality(String) DEFAULT 'job' COMMENT 'Who ended the job: job, sweeper (timed out), deferred',
     `times_estimated` Bool DEFAULT false COMMENT 'started_at or completed_at was missing and is a fallback: no duration',
     `first_seen` DateTime64(3, 'UTC') COMMENT 'When the relay accepted the first callback of this job; never changes',
-    `version` UInt64 COMMENT 'rank * 10^13 + revision: a replayed or late batch never brings an old state back',
+    `version` UInt64 COMMENT 'second of first_seen in its day * 5 * 10^13 + rank * 10^13 + revision: no late or replayed batch brings an old state back',
     `is_deleted` UInt8 DEFAULT 0 COMMENT 'Tombstone of an item deleted by hand',
     `_inserted_at` DateTime MATERIALIZED now(),
     `repository_full_name` String ALIAS downstream_repo COMMENT 'Alias for consistency with workflow_job queries',

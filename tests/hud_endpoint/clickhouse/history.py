@@ -1,53 +1,108 @@
-"""A made-up history with everything that makes counting hard, and the plain-Python reading of it."""
+"""A made-up history with everything that makes counting hard, and how plain Python counts it."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clickhouse_connect.driver.client import Client
 
 TABLE = "default.oot_workflow_job"
-CONCLUSIONS = ("success", "success", "success", "failure", "cancelled", "timed_out", "skipped")
+CONCLUSIONS = ("success", "success", "success", "success", "failure", "cancelled", "timed_out", "skipped", "neutral")
+EVENTS = ("pull_request", "pull_request", "pull_request", "push", "nightly", "periodic")
+TESTS = tuple(f"test_{name}" for name in ("matmul", "sdpa", "rng", "compile", "quote's \"\\ {x} 日本"))
+AGES = (0, 0, 0.3, 0.9, 2, 5, 6.9, 7.1, 9, 13, 20)
+
+Row = dict[str, Any]
 
 
-def made_up(repos: list[str], now: datetime, seed: int) -> list[dict[str, Any]]:
-    """Runs with matrix legs, re-runs of all or some of them, jobs that still run, replayed and deleted rows."""
+def made_up(repos: Sequence[str], now: datetime, seed: str, runs: int = 60) -> list[Row]:
+    """Runs with matrix legs, re-runs of all or some of them, jobs that still run, replayed and deleted rows.
+
+    Times keep clear of the edges of hours, where a window begins. Another seed has other commits.
+    """
     chance = random.Random(seed)  # noqa: S311 - not a secret
-    rows: list[dict[str, Any]] = []
-    for number in range(60):
+    rows: list[Row] = []
+    commits = [(chance.randrange(101, 109), f"{chance.getrandbits(160):040x}") for _ in range(12)]
+    for number in range(runs):
         repo = chance.choice(repos)
-        seen = now - timedelta(days=chance.choice((0, 0, 2, 5, 6.9, 7.1, 20)), minutes=1 + number)
-        run = {"delivery_id": f"d{chance.randrange(20)}", "run_id": str(number) if chance.random() < 0.9 else ""}
-        pr_number = chance.choice((0, 101, 102, 103))
+        event = chance.choice(EVENTS)
+        hour = (now - timedelta(days=chance.choice(AGES))).replace(minute=0, second=0, microsecond=0)
+        seen = hour + timedelta(minutes=1 + number % 20) - timedelta(hours=1)
+        pr_number, sha = chance.choice(commits)
+        run = {
+            "delivery_id": f"d{chance.randrange(20)}-{seed}",
+            "run_id": str(number) if chance.random() < 0.9 else "",
+            "pr_number": pr_number if event == "pull_request" else 0,
+            "pytorch_head_sha": sha if chance.random() < 0.9 else f"buildkite-{number}",
+            "event_type": event,
+            "workflow_run_url": f"https://github.com/{repo}/actions/runs/{number}",
+        }
         for job in ("build", "test")[: chance.choice((1, 2))]:
             legs = chance.choice((1, 1, 4))
             for attempt in range(1, chance.choice((1, 1, 2, 3)) + 1):
+                late = timedelta(hours=chance.choice((0, 0, 1, 30))) if attempt > 1 else timedelta()
                 for leg in range(legs):
                     key = f"{repo}/{number}/{job}/{attempt}/{leg}"
-                    about = {**run, "pr_number": pr_number, "job_name": job, "run_attempt": attempt, "dynamoKey": key}
-                    at = seen + timedelta(seconds=attempt * 10 + leg)
+                    about = {**run, "job_name": job, "run_attempt": attempt, "dynamoKey": key}
+                    at = min(seen + timedelta(seconds=attempt * 10 + leg) + late, now - timedelta(seconds=1))
                     rows.append(_row(chance, repo, at, about))
-    replayed = [{**row, "version": 1, "conclusion": "stale", "total_tests": 10**6} for row in rows[::7]]
+    replayed = [
+        {
+            **row,
+            "version": 1,
+            "conclusion": "stale",
+            "total_tests": 10**6,
+            "failed_tests_json": json.dumps([{"name": "test_of_an_old_version", "status": "failure"}]),
+        }
+        for row in rows[::7]
+    ]
     removed = [{**row, "version": 4 * 10**13, "is_deleted": 1} for row in rows[::11]]
     return rows + replayed + removed
 
 
-def _row(chance: random.Random, repo: str, seen: datetime, about: dict[str, Any]) -> dict[str, Any]:
+def _row(chance: random.Random, repo: str, seen: datetime, about: Row) -> Row:
     running = chance.random() < 0.1
-    started = seen - timedelta(seconds=chance.randrange(60))
+    conclusion = "" if running else chance.choice(CONCLUSIONS)
+    started = (seen - timedelta(seconds=chance.randrange(60))).replace(microsecond=0)
+    swept = conclusion == "timed_out" and chance.random() < 0.5
+    failed = chance.sample(TESTS, chance.randint(1, 3)) if conclusion == "failure" and chance.random() < 0.9 else []
+    tests = [
+        {
+            "name": name,
+            "classname": chance.choice(("TestA", "TestB")),
+            "file": chance.choice(("", "test/test_a.py")),
+            "status": chance.choice(("failure", "error")),
+            "message": f"{name} in {about['dynamoKey']}",
+            "stacktrace": "a\nb",
+            **({"duration_seconds": chance.randrange(1, 9000) / 10} if chance.random() < 0.7 else {}),
+        }
+        for name in failed
+    ]
     return {
         "downstream_repo": repo,
         "downstream_repo_level": chance.choice(("", "L2", "L3")),
-        "upstream_repo": chance.choice(("pytorch/pytorch", "other/pytorch")),
+        "upstream_repo": chance.choice(("pytorch/pytorch", "pytorch/pytorch", "other/pytorch")),
         "workflow_name": "ci",
         "status": "in_progress" if running else "completed",
-        "conclusion": "" if running else chance.choice(CONCLUSIONS),
-        "started_at": started.replace(microsecond=0),
-        "completed_at": started.replace(microsecond=0) + timedelta(seconds=chance.randrange(5000)),
-        "times_estimated": chance.random() < 0.3,
+        "conclusion": conclusion,
+        "origin": "sweeper" if swept else "job",
+        "queue_time": chance.choice((None, chance.randrange(1000) / 4)),
+        "started_at": started,
+        "completed_at": started + timedelta(seconds=chance.randrange(1, 5000)),
+        "times_estimated": swept or chance.random() < 0.2,
         "total_tests": chance.randrange(5000),
-        "failed_tests": chance.randrange(50),
+        "failed_tests": len(tests),
+        "flaky_tests": chance.randrange(3),
+        "failed_tests_json": json.dumps(tests) if tests else "",
+        "artifact_url": "",
+        "environment": "",
         "first_seen": seen.replace(microsecond=0),
         "version": 3 * 10**13 + 1,
         "is_deleted": 0,
@@ -55,53 +110,102 @@ def _row(chance: random.Random, repo: str, seen: datetime, about: dict[str, Any]
     }
 
 
-def counted(rows: list[dict[str, Any]], now: datetime, days: int) -> list[dict[str, Any]]:
-    """Give the rows that count: the last version of each, in the window, of each job's latest attempt, finished."""
-    last: dict[str, dict[str, Any]] = {}
+def load(client: Client, rows: Sequence[Row]) -> None:
+    """Insert the rows in two parts, so that FINAL has something to merge."""
+    names = list(rows[0])
+    for part in (rows[::2], rows[1::2]):
+        client.insert(TABLE, [[row[name] for name in names] for row in part], column_names=names)
+
+
+def window(now: datetime, days: int) -> datetime:
+    """Give the start of a window: the start of the hour `days` ago."""
+    return (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
+
+
+def executions(rows: Sequence[Row]) -> list[Row]:
+    """Give the last version of each row that is not deleted, marked with what its job's latest attempt makes of it."""
+    last: dict[str, Row] = {}
     for row in rows:
         if row["version"] >= last.get(row["dynamoKey"], row)["version"]:
             last[row["dynamoKey"]] = row
-    seen = [row for row in last.values() if not row["is_deleted"] and row["first_seen"] > now - timedelta(days=days)]
-    jobs = defaultdict(list)
-    for row in seen:
-        jobs[
-            tuple(row[name] for name in ("downstream_repo", "delivery_id", "workflow_name", "run_id", "job_name"))
-        ].append(row)
-    latest = [
-        row for job in jobs.values() for row in job if row["run_attempt"] == max(one["run_attempt"] for one in job)
+    jobs: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in last.values():
+        if not row["is_deleted"]:
+            jobs[job_of(row)].append(row)
+    marked = []
+    for job in jobs.values():
+        attempt = max(row["run_attempt"] for row in job)
+        succeeded = all(row["conclusion"] == "success" for row in job if row["run_attempt"] == attempt)
+        for row in job:
+            superseded = row["run_attempt"] < attempt
+            marked.append({**row, "superseded": superseded, "recovered": superseded and succeeded})
+    return [row for row in marked if row["status"] == "completed"]
+
+
+def job_of(row: Row) -> tuple[str, ...]:
+    """Give what makes executions one job."""
+    return tuple(row[name] for name in ("downstream_repo", "delivery_id", "workflow_name", "run_id", "job_name"))
+
+
+def counted(rows: Sequence[Row], now: datetime, days: int, events: Sequence[str] = ()) -> list[Row]:
+    """Give the executions that count in a window: of each job's latest attempt, finished."""
+    return [
+        row
+        for row in executions(rows)
+        if not row["superseded"]
+        and row["first_seen"] >= window(now, days)
+        and (not events or row["event_type"] in events)
     ]
-    return [row for row in latest if row["status"] == "completed"]
 
 
-def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give oot_summary's row of each repo, worst pass rate first."""
-    by_repo = defaultdict(list)
+def failed_tests(rows: Sequence[Row]) -> list[Row]:
+    """Give each failed test of the executions, with what its execution knows."""
+    return [
+        {**row, **test} for row in rows if row["failed_tests_json"] for test in json.loads(row["failed_tests_json"])
+    ]
+
+
+def by_repo(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Give the rows of each backend."""
+    found = defaultdict(list)
     for row in rows:
-        by_repo[row["downstream_repo"]].append(row)
-    told = [_backend(repo, jobs) for repo, jobs in by_repo.items()]
-    return sorted(told, key=lambda one: (one["pass_rate"] is None, one["pass_rate"] or 0, one["repo"]))
+        found[row["downstream_repo"]].append(row)
+    return found
 
 
-def _backend(repo: str, jobs: list[dict[str, Any]]) -> dict[str, Any]:
-    ended = {name: sum(job["conclusion"] == name for job in jobs) for name in CONCLUSIONS}
-    judged = ended["success"] + ended["failure"] + ended["timed_out"]
-    durations = [
-        (job["completed_at"] - job["started_at"]).total_seconds() for job in jobs if not job["times_estimated"]
+def ended(rows: Sequence[Row]) -> dict[str, int]:
+    """Count how jobs ended."""
+    named = ("success", "failure", "timed_out", "cancelled")
+    found = {name: sum(row["conclusion"] == name for row in rows) for name in named}
+    return {**found, "other": len(rows) - sum(found.values())}
+
+
+def durations(rows: Sequence[Row]) -> list[float]:
+    """Give the durations in seconds that are not estimated."""
+    return [(row["completed_at"] - row["started_at"]).total_seconds() for row in rows if not row["times_estimated"]]
+
+
+def is_broken(row: Row) -> bool:
+    """Tell whether an execution breaks its backend on its commit."""
+    return bool(row["conclusion"] == "failure" or (row["conclusion"] == "timed_out" and row["origin"] != "sweeper"))
+
+
+def commit_of(row: Row) -> tuple[str, int, str]:
+    """Give the upstream commit an execution tested."""
+    return row["upstream_repo"], row["pr_number"], row["pytorch_head_sha"]
+
+
+def refresh(client: Client) -> None:
+    """Bring the rollups up to date now, instead of within ten seconds."""
+    views = [
+        name
+        for (name,) in client.query(
+            "SELECT name FROM system.tables WHERE database = 'oot' AND name LIKE '%\\_mv'"
+        ).result_rows
     ]
-    latest = max(jobs, key=lambda job: job["first_seen"])
-    return {
-        "repo": repo,
-        "level": latest["downstream_repo_level"],
-        "successes": ended["success"],
-        "failures": ended["failure"],
-        "timed_out": ended["timed_out"],
-        "cancelled": ended["cancelled"],
-        "total": len(jobs),
-        "judged": judged,
-        "pass_rate": ended["success"] / judged if judged else None,
-        "avg_duration_s": sum(durations) / len(durations) if durations else None,
-        "tests": sum(job["total_tests"] for job in jobs),
-        "tests_failed": sum(job["failed_tests"] for job in jobs),
-        "pull_requests": len({(job["upstream_repo"], job["pr_number"]) for job in jobs if job["pr_number"]}),
-        "last_run": latest["first_seen"],
-    }
+    for view in views:
+        client.command(f"SYSTEM WAIT VIEW oot.{view}")  # one that is under way may have begun before the rows came
+    for view in views:
+        client.command(f"SYSTEM REFRESH VIEW oot.{view}")
+    for view in views:
+        client.command(f"SYSTEM WAIT VIEW oot.{view}")

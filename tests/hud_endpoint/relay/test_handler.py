@@ -154,7 +154,7 @@ class TestWhatIsBelieved:
         job.dispatch()
         answer = job.report()
         key = f"{REPO}/{job.delivery_id}/npu-ci/test-float32/{job.check_run_id}"
-        url = f"{job.stack.state['hud_url']}/oot#{REPO}"
+        url = f"{job.stack.state['hud_url']}/pr/7"
         assert answer == {"ok": True, "status": "completed", "outcome": "delivered", "dynamoKey": key, "hud_url": url}
 
     def test_pr_sha_and_event_come_from_the_record(self, job: Job, dynamodb: DynamoDBClient) -> None:
@@ -171,7 +171,9 @@ class TestWhatIsBelieved:
 
     def test_a_push_speaks_for_no_pull_request(self, job: Job, dynamodb: DynamoDBClient) -> None:
         job.dispatch(pr_number=0, sha="a" * 40, event_type="push")
-        item = stored(dynamodb, job.report())  # whose body speaks for one
+        answer = job.report()  # whose body speaks for one
+        assert answer["hud_url"] == f"{job.stack.state['hud_url']}/oot/{REPO}"
+        item = stored(dynamodb, answer)
         assert (item["pr_number"], item["pytorch_head_sha"], item["event_type"]) == ("0", "a" * 40, "push")
 
     @pytest.mark.parametrize("event_type", ["nightly", "periodic"])
@@ -180,7 +182,9 @@ class TestWhatIsBelieved:
     ) -> None:
         job.delivery_id = f"buildkite-1-{uuid.uuid4()}"
         nowhere = f"{uuid.uuid4().int % 16**40:040x}"  # a commit that upstream does not have
-        item = stored(dynamodb, job.report(changes={"event_type": event_type, "payload.head_sha": nowhere}))
+        answer = job.report(changes={"event_type": event_type, "payload.head_sha": nowhere})
+        assert answer["hud_url"] == f"{job.stack.state['hud_url']}/oot/{REPO}"
+        item = stored(dynamodb, answer)
         assert (item["pr_number"], item["event_type"], item["pytorch_head_sha"]) == ("0", event_type, nowhere)
         assert item["dispatch_verified"] is False
 

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from hud_endpoint.app import hud
 from hud_endpoint.contract import HUD_BODY_BYTES
 from hud_endpoint.errors import CODES, RefusedError
-from hud_endpoint.results.store import ResultStore
+from hud_endpoint.logs import _bound
+from hud_endpoint.results.store import Outcome, ResultStore
 from hud_endpoint.service_token import require_service_token
 from hud_endpoint.settings import HudSettings
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed, new_repo, relay_payload
@@ -219,6 +220,30 @@ def test_what_nobody_foresaw_tells_nothing_of_itself(serve: Serve, monkeypatch: 
     assert "secret" not in refused(answer, "internal_error")
 
 
-def test_it_says_that_it_lives(url: str) -> None:
-    answer = requests.get(f"{url}/healthz", timeout=10)
-    assert (answer.status_code, answer.json()) == (200, {"ok": True})
+@pytest.mark.usefixtures("aws_environment")
+def test_a_store_that_is_away_says_when_to_come_again(serve: Serve) -> None:
+    settings = HudSettings(internal_api_token=TOKEN, results_table="no-such-table")
+    answer = requests.post(
+        serve(hud(settings)) + PATH, json=relay_payload(), headers={"x-hud-internal-bot": TOKEN}, timeout=10
+    )
+    assert "ResourceNotFoundException" in refused(answer, "store_unavailable")
+    assert answer.headers["retry-after"] == "60"
+
+
+def test_log_lines_say_what_they_are_about(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, str]] = []
+
+    def apply(*_: object) -> Outcome:
+        seen.append(dict(_bound.get()))
+        return Outcome.STORED
+
+    monkeypatch.setattr(ResultStore, "apply", apply)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    url = serve(hud(HudSettings(internal_api_token=TOKEN)))
+    for repo in ("a/one", "a/two"):
+        requests.post(url + PATH, json=relay_payload(repo=repo), headers={"x-hud-internal-bot": TOKEN}, timeout=10)
+    assert seen == [{"repo": repo, "delivery_id": COMPLETED_CALLBACK["delivery_id"]} for repo in ("a/one", "a/two")]
+
+
+def test_the_home_page_is_the_dashboard(url: str) -> None:
+    assert requests.get(f"{url}/", timeout=10).url.endswith("/oot")

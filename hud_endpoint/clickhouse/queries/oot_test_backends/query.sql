@@ -1,0 +1,39 @@
+-- Where and how often a test failed in the window: by backend, class and file, and the jobs in which it was a flake.
+WITH
+executions AS (
+    SELECT key, any(version) AS version, any(job) AS job, any(superseded) AS superseded, any(recovered) AS recovered
+    FROM oot.failed_jobs
+    WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
+        AND repo != ''
+        AND (empty({events: Array(String)}) OR has({events: Array(String)}, event_type))
+        AND (hour, generation) IN (
+            SELECT hour, max(generation)
+            FROM oot.failed_jobs
+            WHERE repo = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
+            GROUP BY hour
+        )
+    GROUP BY key
+)
+
+SELECT
+    failed.downstream_repo AS repo,
+    failed.classname AS classname,
+    failed.file AS file,
+    countIf(NOT executions.superseded) AS failures,
+    groupUniqArrayIf(executions.job, executions.recovered) AS flaked_jobs,
+    min(failed.first_seen) AS first_in_window,
+    max(failed.first_seen) AS last_seen,
+    sumMapIf(map(toDate(failed.first_seen), toUInt64(1)), NOT executions.superseded) AS days
+FROM
+(
+    SELECT dynamoKey, version, downstream_repo, classname, file, first_seen
+    FROM default.oot_test_failures AS failed FINAL
+    WHERE toDate(first_seen) >= toDate(now('UTC') - toIntervalDay({days: UInt64})) AND failed.name = {name: String}
+    AND ({classname: String} = '' OR failed.classname = {classname: String})
+    AND ({file: String} = '' OR failed.file = {file: String})
+) AS failed
+INNER JOIN executions ON failed.dynamoKey = executions.key AND failed.version = executions.version
+GROUP BY repo, classname, file
+HAVING failures > 0 OR notEmpty(flaked_jobs)
+ORDER BY repo, classname, file
+LIMIT 10000

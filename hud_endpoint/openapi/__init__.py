@@ -1,0 +1,1 @@
+"""What the server half offers, described for programs (OpenAPI) and for people (a page)."""

@@ -1,0 +1,54 @@
+"""What somebody on call must know first: who is failing now and since when, and who has fallen silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from hud_endpoint.views.models import BackendRow, TrendPoint
+
+FAILING_BELOW = 0.8  # the RFC's lowest band
+FEWEST_JOBS = 4  # fewer say nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """A backend that somebody should look at."""
+
+    backend: BackendRow
+    failing_since: datetime | None  # None: it does not fail, it is silent
+    pass_rate: float | None  # since then
+    judged: int
+
+
+def needing_attention(backends: Sequence[BackendRow]) -> list[Attention]:
+    """Give the backends that fail now, worst first, then the silent ones, the longest silent first."""
+    failing, silent = [], []
+    for backend in backends:
+        run = _failing_run(backend.trend)
+        if run and not backend.stale:
+            judged = sum(point.counts.judged for point in run)
+            passed = sum(point.counts.success for point in run)
+            failing.append(Attention(backend, run[-1].start, passed / judged, judged))
+        elif backend.stale:
+            silent.append(Attention(backend, None, None, 0))
+    failing.sort(key=lambda one: (one.pass_rate or 0, one.backend.repo))
+    silent.sort(key=lambda one: (one.backend.last_run.timestamp() if one.backend.last_run else 0, one.backend.repo))
+    return failing + silent
+
+
+def _failing_run(trend: Sequence[TrendPoint]) -> list[TrendPoint]:
+    """The unbroken run of failing points at the trend's end, newest first; [] when it is too short to tell."""
+    run: list[TrendPoint] = []
+    for point in reversed(trend):
+        rate = point.counts.pass_rate
+        if rate is None:
+            continue
+        if rate >= FAILING_BELOW:
+            break
+        run.append(point)
+    return run if sum(point.counts.judged for point in run) >= FEWEST_JOBS else []

@@ -1,0 +1,77 @@
+"""Jobs put in their places: the matrix of commits x jobs, and the verdict on each that failed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from hud_endpoint.contract import is_sha
+from hud_endpoint.views.data.rows import count, severity, utc
+from hud_endpoint.views.models import Cell, Column, Matrix, MatrixRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hud_endpoint.views.data.rows import Row
+    from hud_endpoint.views.models import Job
+
+MAX_COLUMNS = 100
+
+
+def worst_first(job: Job) -> tuple[int, str, str, str]:
+    """Order jobs: the worst first, then by name."""
+    return severity(job.state), job.workflow, job.name, job.key
+
+
+def make_matrix(commits: Sequence[Row], latest: Sequence[Job], superseded: Sequence[Job]) -> Matrix:
+    """Lay out the jobs on the commits, which are rows of oot_backend_commits in the order to show them.
+
+    Two runs of one job on a commit share a cell. Columns are ordered by name; those above MAX_COLUMNS are left out, the
+    ones with the fewest jobs first.
+    """
+    placed: dict[tuple[str, int, str], dict[Column, list[Job]]] = defaultdict(lambda: defaultdict(list))
+    attempts: dict[tuple[tuple[str, int, str], Column], int] = defaultdict(int)
+    width: dict[Column, int] = defaultdict(int)
+    for job in latest:
+        column = Column(workflow=job.workflow, job=job.name)
+        placed[_commit(job)][column].append(job)
+        width[column] += 1
+    for job in (*latest, *superseded):
+        cell = _commit(job), Column(workflow=job.workflow, job=job.name)
+        attempts[cell] = max(attempts[cell], job.attempt)
+    widest = sorted(width, key=lambda column: (-width[column], column.workflow, column.job))[:MAX_COLUMNS]
+    columns = tuple(sorted(widest, key=lambda column: (column.workflow, column.job)))
+    rows = []
+    for commit in commits:
+        place = commit["upstream_repo"], int(commit["pr_number"]), commit["sha"]
+        jobs = [job for cell in placed[place].values() for job in cell]
+        rows.append(
+            MatrixRow(
+                upstream_repo=place[0],
+                pr_number=place[1],
+                sha=place[2],
+                is_sha=is_sha(place[2]),
+                event_type=max(jobs, key=lambda job: job.first_seen).event_type if jobs else "",
+                superseded=bool(commit["superseded"]),
+                first_seen=utc(commit["first_seen"]),
+                counts=count(job.state for job in jobs),
+                cells=tuple(_cell(placed[place].get(column, ()), attempts[place, column]) for column in columns),
+            )
+        )
+    return Matrix(columns=columns, rows=tuple(rows), columns_left_out=len(width) - len(columns))
+
+
+def _cell(jobs: Sequence[Job], attempts: int) -> Cell | None:
+    if not jobs:
+        return None
+    ordered = tuple(sorted(jobs, key=worst_first))
+    return Cell(state=ordered[0].state, jobs=ordered, attempts=attempts)
+
+
+def _commit(job: Job) -> tuple[str, int, str]:
+    return job.upstream_repo, job.pr_number, job.sha
+
+
+def with_environment(rows: Sequence[Row]) -> str:
+    """Give the environment of the newest job that told one, "" where none did; rows are newest first."""
+    return next((str(row["environment"]) for row in rows if row["environment"]), "")

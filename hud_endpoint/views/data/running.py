@@ -1,0 +1,125 @@
+"""The jobs that run now, from DynamoDB's sparse indexes: one query each for a backend or a PR, never a scan."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from hud_endpoint.contract import is_sha
+from hud_endpoint.views.models import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+MAX_RUNNING = 1000  # of one backend or PR; more are not looked at
+
+
+class RunningUnknownError(Exception):
+    """DynamoDB did not answer."""
+
+
+class RunningJobs:
+    """Reads what runs; raises RunningUnknownError when DynamoDB does not answer."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def of_backend(self, repo: str) -> list[tuple[Job, str]]:
+        """Give the running jobs of a backend with their delivery ids, newest first."""
+        return self._jobs("running_repo", repo)
+
+    def of_pull_request(self, upstream_repo: str, number: int) -> list[tuple[Job, str]]:
+        """Give the running jobs of an upstream PR with their delivery ids, newest first."""
+        return self._jobs("running_pr", f"{upstream_repo}#{number}")
+
+    def counts(self, repos: Iterable[str]) -> dict[str, int]:
+        """Give how many jobs of each backend run."""
+        return {
+            repo: sum(page["Count"] for page in self._pages("running_repo", repo, Select="COUNT")) for repo in repos
+        }
+
+    def _jobs(self, index: str, value: str) -> list[tuple[Job, str]]:
+        items = [item for page in self._pages(index, value) for item in page["Items"]]
+        jobs = [(_job(item), item.get("delivery_id", {}).get("S", "")) for item in items]
+        return sorted(jobs, key=lambda one: (-one[0].first_seen.timestamp(), one[0].key))
+
+    def _pages(self, index: str, value: str, **options: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "IndexName": index,
+            "KeyConditionExpression": "#index = :value",
+            "ExpressionAttributeNames": {"#index": index},
+            "ExpressionAttributeValues": {":value": {"S": value}},
+            **options,
+        }
+        pages: list[Mapping[str, Any]] = []
+        try:
+            while True:
+                page: Mapping[str, Any] = self._client.query(**request)
+                pages.append(page)
+                if "LastEvaluatedKey" not in page or sum(one["Count"] for one in pages) >= MAX_RUNNING:
+                    return pages
+                request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        except (BotoCoreError, ClientError) as error:
+            raise RunningUnknownError(type(error).__name__) from error
+
+
+def _job(item: Mapping[str, Mapping[str, Any]]) -> Job:
+    """Read an item as it stands there; a field of another type than ours counts as absent."""
+
+    def text(name: str) -> str:
+        value = item.get(name, {}).get("S", "")
+        return value if isinstance(value, str) else ""
+
+    def whole(name: str, default: int = 0) -> int:
+        value = str(item.get(name, {}).get("N", ""))
+        return int(value) if value.isdecimal() else default
+
+    started = _time(text("started_at"))
+    sha = text("pytorch_head_sha")
+    queue = item.get("queue_time", {}).get("N")
+    return Job(
+        key=text("dynamoKey"),
+        repo=text("downstream_repo"),
+        level=text("downstream_repo_level"),
+        workflow=text("workflow_name"),
+        name=text("job_name"),
+        check_run_id=text("check_run_id"),
+        run_id=text("run_id"),
+        attempt=whole("run_attempt", 1),
+        state="running",
+        origin=text("origin") or "job",
+        event_type=text("event_type") or "pull_request",
+        upstream_repo=text("upstream_repo"),
+        pr_number=whole("pr_number"),
+        sha=sha,
+        is_sha=is_sha(sha),
+        verified=bool(item.get("dispatch_verified", {}).get("BOOL", False)),
+        first_seen=_time(text("first_seen")) or started or datetime.now(UTC),
+        started_at=started,
+        completed_at=None,
+        duration=None,
+        queue_time=float(queue) if queue is not None else None,
+        total_tests=0,
+        passed_tests=0,
+        failed_tests=0,
+        skipped_tests=0,
+        error_tests=0,
+        flaky_tests=0,
+        details_truncated=0,
+        run_url=text("workflow_run_url"),
+        artifact_url="",
+    )
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

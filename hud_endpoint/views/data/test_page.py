@@ -1,0 +1,126 @@
+"""What `/oot/test?name=…` shows: where and when a test fails, across backends, and what that makes of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from hud_endpoint.contract import is_sha
+from hud_endpoint.views.data.backends import read_trends, total
+from hud_endpoint.views.data.failures import days_of, history, is_new
+from hud_endpoint.views.data.rows import events, number, utc
+from hud_endpoint.views.models import WINDOWS, FailedTestPage, FailingBackend, Freshness, Occurrence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date, datetime
+
+    from hud_endpoint.views.data.rows import Ask, Row
+    from hud_endpoint.views.models import Filters, Standing
+
+OCCURRENCES = 50
+
+
+def read_test(ask: Ask, name: str, classname: str, file: str, filters: Filters, now: datetime) -> FailedTestPage:
+    """Ask for everything; raises what `ask` raises."""
+    test: dict[str, Any] = {"name": name, "classname": classname, "file": file}
+    window: dict[str, Any] = {"days": filters.days, "events": events(filters)}
+    found = ask("oot_test_backends", **test, **window)
+    occurrences = ask("oot_test_occurrences", limit=OCCURRENCES, **test, **window) if found else ()
+    repos = sorted({str(row["repo"]) for row in found})
+    past = ask("oot_failure_past", names=[name], repos=repos, days=filters.days) if found else ()
+    last = {str(row["repo"]): row for row in ask("oot_last_runs", **window)}
+    trends = read_trends(ask, filters, now)
+    variants = sorted({(str(row["classname"]), str(row["file"])) for row in found})
+    backends = [
+        _backend(
+            repo,
+            str(last[repo]["level"]) if repo in last else "",
+            [row for row in found if row["repo"] == repo],
+            [row for row in past if row["repo"] == repo and (row["classname"], row["file"]) in variants],
+            total(point.counts for point in trends.points.get(repo, ())).judged,
+            filters.days,
+            days_of(filters.days, now),
+        )
+        for repo in repos
+    ]
+    backends.sort(key=lambda one: (-one.failures, -one.flakes, one.repo))
+    kind, reason = standing(backends, len(last), WINDOWS[filters.days])
+    return FailedTestPage(
+        name=name,
+        classname=classname,
+        file=file,
+        filters=filters,
+        freshness=Freshness(read_at=now, rolled_up_at=trends.refreshed_at),
+        kind=kind,
+        reason=reason,
+        reporting_backends=len(last),
+        backends=tuple(backends),
+        occurrences=tuple(_occurrence(row) for row in occurrences),
+        occurrences_total=int(occurrences[0]["occurrences_total"]) if occurrences else 0,
+        variants=tuple(variants),
+    )
+
+
+def standing(backends: Sequence[FailingBackend], reporting: int, window: str) -> tuple[Standing, str]:
+    """Say how a test is known, and why: failing on several backends outdoes new, which outdoes flaky."""
+    failing = [one for one in backends if one.failures]
+    failures, flakes = sum(one.failures for one in backends), sum(one.flakes for one in backends)
+    if not backends:
+        return "none", f"It has not failed in the last {window}."
+    if len(failing) > 1:
+        return (
+            "everywhere",
+            f"It fails on {len(failing)} of the {reporting} backends that reported in the last {window}.",
+        )
+    if flakes and flakes >= failures:
+        return "flaky", f"In {flakes} job{'s' * (flakes > 1)} it passed on a re-run of the same commit."
+    if any(one.is_new for one in failing):
+        return "new", f"It began to fail on {failing[0].repo} within the last {window}."
+    return "known", f"It has failed on {backends[0].repo} before."
+
+
+def _backend(
+    repo: str, level: str, rows: Sequence[Row], past: Sequence[Row], judged: int, window: int, days: list[date]
+) -> FailingBackend:
+    failures: dict[date, int] = defaultdict(int)
+    for row in rows:
+        for day, failed in row["days"].items():
+            failures[day] += int(failed)
+    first = min(utc(row["first_in_window"]) for row in rows)
+    before = max(past, key=lambda row: row["last_seen"], default=None)
+    return FailingBackend(
+        repo=repo,
+        level=level,
+        failures=sum(int(row["failures"]) for row in rows),
+        judged_jobs=judged,
+        flakes=len({flaked for row in rows for flaked in row["flaked_jobs"]}),
+        first_seen=min((utc(row["first_seen"]) for row in past), default=first),
+        last_seen=max(utc(row["last_seen"]) for row in rows),
+        is_new=is_new(first, before, window),
+        history=history(failures, days),
+    )
+
+
+def _occurrence(row: Row) -> Occurrence:
+    return Occurrence(
+        repo=row["repo"],
+        classname=row["classname"],
+        file=row["file"],
+        status=row["status"],
+        message=row["message"],
+        stacktrace=row["stacktrace"],
+        duration=number(row["duration"]),
+        seen=utc(row["seen"]),
+        workflow=row["workflow"],
+        job=row["job"],
+        attempt=int(row["attempt"]),
+        upstream_repo=row["upstream_repo"],
+        pr_number=int(row["pr_number"]),
+        sha=row["sha"],
+        is_sha=is_sha(row["sha"]),
+        event_type=row["event_type"],
+        run_url=row["run_url"],
+        artifact_url=row["artifact_url"],
+        recovered=bool(row["recovered"]),
+    )

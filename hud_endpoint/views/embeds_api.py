@@ -1,0 +1,71 @@
+"""What other places subscribe to, embed or still link: Atom feeds, badges, and CRCR's old addresses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from hud_endpoint.errors import RefusedError
+from hud_endpoint.views.answers import answer
+from hud_endpoint.views.badge import draw_badge
+from hud_endpoint.views.data.backends import total
+from hud_endpoint.views.feed import write_feed
+from hud_endpoint.views.models import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hud_endpoint.views.data.reader import ClickHouseReader
+
+FEED_DAYS = 7
+FEED_ENTRIES = 100
+BADGE_DAYS = 7
+_BADGE_KEPT = "public, max-age=300"
+_ENDINGS = ("success", "failure", "timed_out", "cancelled", "other")
+
+
+def embeds_router(
+    reader: ClickHouseReader, public_url: str = "", now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> APIRouter:
+    """Build the routes; `public_url` is the pages' origin for feeds, by default the one that they are asked at."""
+    router = APIRouter(tags=["data"])
+
+    async def feed(request: Request, repo: str) -> Response:
+        rows, last_good = await reader.rows("oot_new_failures", days=FEED_DAYS, limit=FEED_ENTRIES, repo=repo)
+        base = (public_url or str(request.base_url)).rstrip("/")
+        body = write_feed(rows, repo=repo, path=request.scope["raw_path"].decode("ascii"), base=base, now=now())
+        return answer(request, body, "application/atom+xml; charset=utf-8", last_good=last_good)
+
+    @router.get("/oot.atom")
+    async def summary_feed(request: Request) -> Response:
+        """Give the tests that began to fail in the last seven days, on every backend."""
+        return await feed(request, "")
+
+    @router.get("/oot/{org}/{repo}.atom")
+    async def backend_feed(request: Request, org: str, repo: str) -> Response:
+        """Give the tests that began to fail in the last seven days on one backend."""
+        return await feed(request, f"{org}/{repo}")
+
+    @router.get("/badge/{org}/{repo}.svg")
+    async def badge(request: Request, org: str, repo: str) -> Response:
+        """Draw the pass rate of the last seven days; grey without data, and while ClickHouse is away."""
+        name, counts = f"{org}/{repo}", None
+        try:
+            rows, last_good = await reader.rows("oot_trend", days=BADGE_DAYS, events=[], repo=name, bucket_hours=24)
+        except RefusedError:
+            last_good = True
+        else:
+            counts = total(Counts.of(**{end: int(row[end]) for end in _ENDINGS}) for row in rows if row["repo"] == name)
+        return answer(request, draw_badge(name, counts), "image/svg+xml", kept=_BADGE_KEPT, last_good=last_good)
+
+    @router.get("/crcr", include_in_schema=False)
+    @router.get("/crcr/{path:path}", include_in_schema=False)
+    async def crcr(request: Request) -> Response:
+        """Lead CRCR's addresses to ours, quoted as they came."""
+        path = request.scope["raw_path"].decode("ascii").partition("?")[0].removeprefix("/crcr").rstrip("/")
+        return RedirectResponse(f"/oot{path}{'?' * bool(request.url.query)}{request.url.query}", status_code=308)
+
+    return router

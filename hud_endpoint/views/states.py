@@ -1,0 +1,62 @@
+"""How states of jobs, triage verdicts and standings of tests are said and drawn: a word, a shape and a tone each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A word for everybody, a shape of the icon set, and a tone of the palette; never a colour alone."""
+
+    word: str
+    icon: str
+    tone: str
+
+
+STATES: Mapping[str, Look] = {
+    "success": Look("passed", "pass", "good"),
+    "failure": Look("failed", "fail", "poor"),
+    "timed_out": Look("timed out", "clock", "fair"),
+    "action_required": Look("needs action", "warn", "fair"),
+    "running": Look("running", "run", "busy"),
+    "cancelled": Look("cancelled", "stop", "none"),
+    "skipped": Look("skipped", "skip", "none"),
+    "neutral": Look("neutral", "skip", "none"),
+    "stale": Look("stale", "clock", "none"),
+}
+TRIAGE: Mapping[str, Look] = {
+    "upstream": Look("upstream", "warn", "poor"),
+    "backend": Look("backend", "fail", "fair"),
+    "infra": Look("infrastructure", "clock", "fair"),
+    "flake": Look("flake", "flake", "busy"),
+}
+STANDINGS: Mapping[str, Look] = {
+    "new": Look("New failure", "warn", "poor"),
+    "everywhere": Look("Failing on several backends", "fail", "poor"),
+    "flaky": Look("Known flaky", "flake", "fair"),
+    "known": Look("Has been failing", "fail", "fair"),
+    "none": Look("Not failing", "pass", "good"),
+}
+BANDS: Mapping[str, Look] = {
+    "good": Look("good", "pass", "good"),
+    "fair": Look("below 95 %", "warn", "fair"),
+    "poor": Look("below 80 %", "fail", "poor"),
+    "none": Look("nothing judged", "skip", "none"),
+}
+LEVELS: Mapping[str, str] = {
+    "L4": "required check upstream",
+    "L3": "check run upstream, not blocking",
+    "L2": "shown on HUD",
+    "L1": "dispatched only",
+    "": "level not known",
+}
+
+
+def state(name: str) -> Look:
+    """Give the look of a job's state; one we do not know is told by its own name."""
+    return STATES.get(name) or Look(name[:20] or "unknown", "skip", "none")

@@ -1,0 +1,97 @@
+"""How the halves are put together: pages come last and late, and what is wrong at the start is said in a sentence."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from hud_endpoint import app as apps
+from hud_endpoint.app import hud, relay
+from hud_endpoint.results import api
+from hud_endpoint.results.store import Outcome, ResultStore
+from hud_endpoint.settings import HudSettings
+from tests.hud_endpoint.samples import relay_payload
+from tests.hud_endpoint.serving import served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.applications import Starlette
+
+    from tests.hud_endpoint.conftest import Serve
+
+TOKEN = "a-token-of-these-tests"
+RESULTS = "/api/oot/results"
+HEADERS = {"x-hud-internal-bot": TOKEN}
+
+
+@pytest.fixture
+def pages_built(monkeypatch: pytest.MonkeyPatch, aws_environment: None) -> list[HudSettings]:
+    """The settings of each time that pages were built."""
+    built: list[HudSettings] = []
+    build = apps._pages
+
+    def spy(settings: HudSettings) -> Any:
+        built.append(settings)
+        return build(settings)
+
+    monkeypatch.setattr(apps, "_pages", spy)
+    return built
+
+
+def test_a_server_builds_its_pages_at_the_start(pages_built: list[HudSettings]) -> None:
+    with served(hud(HudSettings(internal_api_token=TOKEN)), lifespan="on") as url:
+        requests.get(f"{url}/healthz", timeout=10)
+        assert len(pages_built) == 1
+        requests.get(f"{url}/oot", timeout=10)
+    assert len(pages_built) == 1
+
+
+def test_a_function_that_takes_results_in_never_builds_them(pages_built: list[HudSettings], serve: Serve) -> None:
+    url = serve(hud(HudSettings(internal_api_token=TOKEN)))
+    for path in (RESULTS, "/api/crcr/results"):
+        assert requests.post(url + path, data=b"{}", headers=HEADERS, timeout=10).status_code == 400
+        assert requests.get(url + path, timeout=10).status_code == 405
+    assert requests.get(f"{url}/healthz", timeout=10).status_code == 200
+    assert pages_built == []
+
+
+@pytest.mark.usefixtures("aws_environment")
+def test_a_crowd_before_a_slow_store_is_told_to_come_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    release, taken = threading.Event(), threading.Semaphore(0)
+
+    def apply(*_: object) -> Outcome:
+        taken.release()
+        release.wait(10)
+        return Outcome.STORED
+
+    monkeypatch.setattr(ResultStore, "apply", apply)
+    monkeypatch.setattr(api, "THREADS", 1)
+    monkeypatch.setattr(api, "WAITING", 0)
+    url = serve(hud(HudSettings(internal_api_token=TOKEN)))
+    answers: list[int] = []
+
+    def post() -> requests.Response:
+        return requests.post(url + RESULTS, json=relay_payload(), headers=HEADERS, timeout=10)
+
+    first = threading.Thread(target=lambda: answers.append(post().status_code))
+    first.start()
+    assert taken.acquire(timeout=10)
+    second = post()
+    assert (second.status_code, second.json()["code"], second.headers["retry-after"]) == (503, "store_unavailable", "5")
+    release.set()
+    first.join()
+    assert answers == [200]
+    assert post().status_code == 200
+
+
+@pytest.mark.parametrize(("build", "named"), [(hud, "INTERNAL_API_TOKEN"), (relay, "HUD_API_URL")])
+def test_missing_settings_end_the_start_with_a_sentence(
+    build: Callable[[], Starlette], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(named, raising=False)
+    with pytest.raises(SystemExit, match=rf"docs/settings.md explains each.*{named}: Field required"):
+        build()

@@ -1,0 +1,188 @@
+"""Bodies over real sockets, for both halves: plain and gzip, announced and chunked, cut off, lying and hostile."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import socket
+import zlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from hud_endpoint.errors import CODES, RefusedError
+from hud_endpoint.http import answer_errors, as_json, read_body
+from tests.hud_endpoint.samples import COMPLETED_CALLBACK, new_repo, relay_payload
+from tests.integration.waiting import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from scripts.local.stack import Stack
+    from tests.hud_endpoint.conftest import Serve
+
+LIMIT = 100_000
+
+
+@pytest.fixture
+def url(serve: Serve) -> str:
+    """An application that tells how long the body is that it read."""
+
+    async def length(request: Request) -> Response:
+        return as_json({"length": len(await read_body(request, LIMIT))})
+
+    async def refuse(_request: Request) -> Response:
+        raise RefusedError("store_unavailable", "Not now.", retry_after=7)
+
+    app = Starlette(routes=[Route("/", length, methods=["POST"]), Route("/refuse", refuse)])
+    answer_errors(app, "error")
+    return serve(app)
+
+
+def posted(url: str, body: bytes, encoding: str | None, *, chunked: bool = False) -> tuple[int, dict[str, Any]]:
+    headers = {} if encoding is None else {"content-encoding": encoding}
+    data: bytes | Iterator[bytes] = (body[at : at + 1000] for at in range(0, len(body), 1000)) if chunked else body
+    answer = requests.post(url, data=data, headers=headers, timeout=10)
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
+class TestBodies:
+    @pytest.mark.parametrize("size", [0, 1, 65_536, LIMIT])
+    @pytest.mark.parametrize("encoding", [None, "", "identity", "Identity"])
+    def test_plain(self, url: str, encoding: str | None, size: int, chunked: bool) -> None:  # noqa: FBT001 - a column
+        assert posted(url, b"x" * size, encoding, chunked=chunked) == (200, {"length": size})
+
+    @pytest.mark.parametrize("size", [0, 1, 65_536, LIMIT])
+    @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "gzip ", "x-gzip"])
+    def test_gzip(self, url: str, encoding: str, size: int, chunked: bool) -> None:  # noqa: FBT001
+        assert posted(url, gzip.compress(b"x" * size), encoding, chunked=chunked) == (200, {"length": size})
+
+    @pytest.mark.parametrize(
+        ("body", "encoding", "code"),
+        [
+            (b"x" * (LIMIT + 1), None, "body_too_large"),
+            (gzip.compress(b"x" * (LIMIT + 1)), "gzip", "body_too_large"),
+            (gzip.compress(b"\0" * 30_000_000), "gzip", "body_too_large"),
+            (b"x" * (LIMIT + 1), "gzip", "body_too_large"),  # even before anything is inflated
+            (b"{}", "gzip", "invalid_encoding"),
+            (b"", "gzip", "invalid_encoding"),
+            (gzip.compress(b"{}")[:-1], "gzip", "invalid_encoding"),
+            (gzip.compress(b"{}") + b"more", "gzip", "invalid_encoding"),
+            (b"{}", "br", "unsupported_encoding"),
+            (b"{}", "zstd", "unsupported_encoding"),
+            (zlib.compress(b"{}"), "deflate", "unsupported_encoding"),
+            (gzip.compress(gzip.compress(b"{}")), "gzip, gzip", "unsupported_encoding"),
+            (gzip.compress(b"{}"), "gzip;q=1", "unsupported_encoding"),
+            (b"{}", "<script>", "unsupported_encoding"),
+        ],
+    )
+    def test_refused(
+        self,
+        url: str,
+        body: bytes,
+        encoding: str | None,
+        code: str,
+        chunked: bool,  # noqa: FBT001
+    ) -> None:
+        status, told = posted(url, body, encoding, chunked=chunked)
+        assert (status, told["code"]) == (CODES[code], code)
+        assert set(told) == {"error", "code"}
+        assert "<script>" not in told["error"]
+
+
+def test_an_unknown_encoding_is_told_the_known_one(url: str) -> None:
+    answer = requests.post(url, data=b"x", headers={"content-encoding": "br"}, timeout=10)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "gzip")
+
+
+def test_a_refusal_says_when_to_come_again(url: str) -> None:
+    answer = requests.get(f"{url}/refuse", timeout=10)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+    assert answer.json() == {"error": "Not now.", "code": "store_unavailable"}
+
+
+def raw(url: str, head: str, body: bytes = b"") -> tuple[int, bytes]:
+    """Send a request whose headers may lie, and read the whole answer."""
+    place = urlsplit(url)
+    with socket.create_connection((str(place.hostname), place.port or 80), timeout=10) as connection:
+        connection.sendall(f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\n{head}\r\n\r\n".encode("latin-1") + body)
+        answer = b""
+        while read := connection.recv(65536):
+            answer += read
+            if b"}" in answer:
+                break
+    return int(answer.split()[1]), answer.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        (f"content-length: {LIMIT + 1}", b"", 413),  # refused before it comes
+        (f"content-length: {10**14}", b"", 413),
+        (f"content-length: {10**14}\r\ncontent-encoding: gzip", b"", 413),
+        ("content-length: 2", b"{}" + b"x" * 100, 200),  # the rest is no part of it
+        ("content-length: 99999999999999999999999", b"", 400),
+        ("content-length: -1", b"{}", 400),
+        ("content-length: two", b"{}", 400),
+        ("content-length: 2\r\ncontent-length: 3", b"{}x", 400),
+        ("content-length: 2\r\ntransfer-encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n", 400),  # how requests are smuggled
+        ("transfer-encoding: chunked", b"nonsense\r\n", 400),
+    ],
+)
+def test_lengths_that_lie_gain_nothing(url: str, head: str, body: bytes, status: int) -> None:
+    assert raw(url, f"{head}\r\nconnection: close", body)[0] == status
+
+
+def test_chunks_without_an_end_are_refused_at_the_limit(url: str) -> None:
+    place = urlsplit(url)
+    with socket.create_connection((str(place.hostname), place.port or 80), timeout=10) as connection:
+        connection.sendall(f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+        sent = 0
+        chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
+        while sent <= LIMIT:
+            connection.sendall(chunk)
+            sent += 0x2000
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_caller_who_leaves_is_no_error_of_ours(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    place = urlsplit(url)
+    with caplog.at_level(logging.INFO):
+        with socket.create_connection((str(place.hostname), place.port or 80), timeout=10) as connection:
+            connection.sendall(f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: 50\r\n\r\n{{".encode())
+        wait_for(lambda: posted(url, b"x", None)[0] == 200, "the server")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("broken", "status"), [(False, 200), (True, 400)])
+@pytest.mark.parametrize("half", ["hud", "relay"])
+def test_both_halves_take_gzip(stack: Stack, half: str, broken: bool, status: int) -> None:  # noqa: FBT001 - a column
+    token = stack.state["internal_api_token"]
+    if half == "hud":
+        path, body = "/api/oot/results", relay_payload(repo=new_repo())
+        headers = {"x-hud-internal-bot": token}
+    else:
+        asked = {"repo": stack.state["sample_repo"], "claims": {"run_id": "7", "check_run_id": "987"}}
+        minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=10).json()["token"]
+        path, headers = "/github/callback", {"authorization": f"Bearer {minted}"}
+        workflow = {**COMPLETED_CALLBACK["workflow"], "run_id": "7"}
+        body = {**COMPLETED_CALLBACK, "event_type": "nightly", "delivery_id": f"gzip-{broken}", "workflow": workflow}
+    data = gzip.compress(json.dumps(body).encode())
+    answer = requests.post(
+        stack.state[f"{half}_url"] + path,
+        data=data[:-1] if broken else data,
+        headers={**headers, "content-encoding": "gzip"},
+        timeout=10,
+    )
+    assert answer.status_code == status, answer.text
+    if broken:
+        assert answer.json()["code"] == "invalid_encoding"
