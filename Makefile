@@ -52,6 +52,7 @@ lock: ## Lock the newest versions that pyproject.toml and package.json allow
 	for lock in "requirements-dev.txt pyproject.toml --group dev" "requirements.txt pyproject.toml -c requirements-dev.txt" "requirements-node.txt --group node" "requirements-release.txt --group release"; do \
 		.venv/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
 			--upgrade --no-annotate --custom-compile-command "make lock" -o $$lock || exit 1; done
+	$(PY) .ci/lock-s3.py
 	npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 setup: .venv/.installed node_modules/.installed

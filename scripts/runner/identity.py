@@ -18,7 +18,7 @@ from scripts.runner.settings import Settings, read_text
 if TYPE_CHECKING:
     from scripts.runner.ci import Run
 
-_ENDPOINT = "ACTIONS_ID_TOKEN_REQUEST_URL"
+ENDPOINT = "ACTIONS_ID_TOKEN_REQUEST_URL"
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
@@ -31,9 +31,9 @@ def obtain(environ: dict[str, str], settings: Settings, run: Run, say: Callable[
         return _checked(read_text("token-file", settings.token_file).strip(), "--token-file")
     if settings.token:
         return _checked(settings.token, "OOT_TOKEN")
-    url, bearer = environ.get(_ENDPOINT, ""), environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
+    url, bearer = environ.get(ENDPOINT, ""), environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
     if url and bearer:
-        return _mint(url, bearer, settings, say)
+        return mint(url, bearer, settings.audience, settings.max_time, settings.retries, say)
     if run.provider != "github":
         raise ReportError("no_token", audience=settings.audience)
     called, caller = environ.get("OOT_JOB_WORKFLOW_REF", ""), environ.get("GITHUB_WORKFLOW_REF", "")
@@ -47,7 +47,7 @@ def refuse_fork(environ: dict[str, str], run: Run) -> None:
     fork: object = run.event
     for key in ("pull_request", "head", "repo", "full_name"):
         fork = fork.get(key) if isinstance(fork, dict) else None
-    if isinstance(fork, str) and fork.lower() != run.repository.lower() and not environ.get(_ENDPOINT):
+    if isinstance(fork, str) and fork.lower() != run.repository.lower() and not environ.get(ENDPOINT):
         raise ReportError("fork_pull_request", fork=fork)
 
 
@@ -62,14 +62,13 @@ def claims(token: str) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _mint(url: str, bearer: str, settings: Settings, say: Callable[[str], None]) -> str:
+def mint(url: str, bearer: str, audience: str, max_time: float, retries: int, say: Callable[[str], None]) -> str:
+    """Have GitHub's token endpoint make a token for an audience; raises ReportError."""
     from urllib.parse import quote
 
-    endpoint = f"{url}{'&' if '?' in url else '?'}audience={quote(settings.audience, safe='')}"
+    endpoint = f"{url}{'&' if '?' in url else '?'}audience={quote(audience, safe='')}"
     request = delivery.Request("GET", endpoint, {"Authorization": f"Bearer {bearer}", "Accept": "application/json"})
-    outcome = delivery.send(
-        request, settings.max_time, settings.retries, say=say, told="The token endpoint", name=_ENDPOINT
-    )
+    outcome = delivery.send(request, max_time, retries, say=say, told="The token endpoint", name=ENDPOINT)
     answer = outcome.answer
     if answer is None:
         raise ReportError("token_endpoint", why=outcome.why)

@@ -42,6 +42,7 @@ _OUTCOMES = {
     "unknown": "❔ Whether the report arrived is not known",
     "failed": "⛔ **Not reported to HUD**",
     "dry-run": "🧪 Dry run: nothing was sent",
+    "deferred": "📦 Left as an artifact, to be reported when the run is over",
 }
 _COLUMNS = (
     ("total", "Tests"),
@@ -70,11 +71,11 @@ def render(
 ) -> str:
     """Give the whole summary, within ROOM; failed tests that have none are counted."""
     head = [f"### {_ICONS[found.conclusion] if found else '⚠️'} {code(title)}", ""]
-    head += [_alert(message) for message in messages]
+    head += [alert(message) for message in messages]
     if found and found.counts:
         head.append(_counts(found.counts))
     more = [("See it on HUD", links.hud), ("Logs and reports", links.artifacts)]
-    head.append(" · ".join([_OUTCOMES[outcome], *(f"[{name}]({_href(url)})" for name, url in more if url)]) + "\n")
+    head.append(" · ".join([_OUTCOMES[outcome], *(f"[{name}]({href(url)})" for name, url in more if url)]) + "\n")
     text = "\n".join(head) + "\n"
     tail = _slowest(slowest) if slowest else ""
     if found and found.failed_tests:
@@ -104,7 +105,8 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {int(seconds) % 60} s"
 
 
-def _alert(message: Message) -> str:
+def alert(message: Message) -> str:
+    """Give a message as an alert box."""
     facts = {key: code(fact, LONGEST_FACT) if isinstance(fact, str) else fact for key, fact in message.facts.items()}
     lines = [f"**{message.title}**", "", message.cause.format_map(facts)]
     if message.remedy:
@@ -175,6 +177,6 @@ def _longest_run(text: str) -> int:
     return max((len(run) for run in re.findall("`+", text)), default=0)
 
 
-def _href(url: str) -> str:
+def href(url: str) -> str:
     """Give a URL for a Markdown link, which nothing in it can end."""
     return quote(plain(url), safe="-._~:/?#@!$&*+,;=%")

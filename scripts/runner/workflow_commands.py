@@ -54,6 +54,7 @@ class Runner:
     def __init__(self, environ: dict[str, str]) -> None:
         self.is_github = environ.get("GITHUB_ACTIONS") == "true"
         self._output = environ.get("GITHUB_OUTPUT") or None
+        self._env = environ.get("GITHUB_ENV") or None
         self._summary = environ.get("GITHUB_STEP_SUMMARY") or None
 
     def say(self, text: str) -> None:
@@ -78,11 +79,18 @@ class Runner:
 
     def set_outputs(self, outputs: dict[str, str]) -> None:
         """Append the step's outputs; a random delimiter keeps a value from setting another output."""
-        if self._output is None:
+        self._set(self._output, outputs)
+
+    def set_env(self, variables: dict[str, str]) -> None:
+        """Append to the environment of the job's later steps, as set_outputs does."""
+        self._set(self._env, variables)
+
+    def _set(self, path: str | None, values: dict[str, str]) -> None:
+        if path is None:
             return
         delimiter = f"oot-{os.urandom(16).hex()}"
-        text = "".join(f"{name}<<{delimiter}\n{plain(value)}\n{delimiter}\n" for name, value in outputs.items())
-        self._append(self._output, text)
+        text = "".join(f"{name}<<{delimiter}\n{plain(value)}\n{delimiter}\n" for name, value in values.items())
+        self._append(path, text)
 
     def add_summary(self, markdown: str) -> None:
         """Append to the step's summary; above SUMMARY_BYTES GitHub throws all of it away."""

@@ -10,16 +10,19 @@ import requests
 import yaml
 
 from scripts.local.actions.job import Job
+from tests.actions.stand_in_artifacts import USES, Artifacts
 
 if TYPE_CHECKING:
     from scripts.local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
-SELFTEST = yaml.safe_load((ROOT / ".github" / "workflows" / "selftest.yml").read_text())["jobs"]["report-result"]
+JOBS = yaml.safe_load((ROOT / ".github" / "workflows" / "selftest.yml").read_text())["jobs"]
 
 
-@pytest.mark.parametrize("leg", SELFTEST["strategy"]["matrix"]["include"][:1])
-def test_every_step_does_what_it_claims(stack: Stack, tmp_path: Path, leg: dict[str, str]) -> None:
+@pytest.mark.parametrize("name_of_job", JOBS)
+def test_every_step_does_what_it_claims(stack: Stack, tmp_path: Path, name_of_job: str) -> None:
+    selftest, artifacts = JOBS[name_of_job], Artifacts()
+    leg = selftest["strategy"]["matrix"]["include"][0]
     for name in ("actions", "scripts", "tests"):
         (tmp_path / "workspace").mkdir(exist_ok=True)
         (tmp_path / "workspace" / name).symlink_to(ROOT / name)
@@ -28,17 +31,28 @@ def test_every_step_does_what_it_claims(stack: Stack, tmp_path: Path, leg: dict[
         "ACTIONS_ID_TOKEN_REQUEST_URL": started["request_url"],
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": started["request_token"],
     }
-    github = {"repository": "o/r", "job": "report-result", "run_id": "7", "event_name": "push", "sha": "a" * 40}
-    with Job(tmp_path / "workspace", tmp_path / "temp", github=github, matrix=leg, runner_env=tokens) as job:
+    github = {"repository": "o/r", "job": name_of_job, "run_id": "7", "event_name": "push", "sha": "a" * 40}
+    with Job(
+        tmp_path / "workspace",
+        tmp_path / "temp",
+        github=github,
+        matrix=leg,
+        runner_env=tokens,
+        uses_handlers={USES: artifacts},
+    ) as job:
         results = {}
-        for step in SELFTEST["steps"]:
+        for step in selftest["steps"]:
+            if step.get("uses", "").startswith("actions/download-artifact@"):
+                given = {name: job.evaluate(value) for name, value in step["with"].items()}
+                artifacts.download(given["name"], job.workspace / given["path"])
             if step.get("uses", "").startswith("actions/"):
                 continue  # the checkout and the Python are this test's own
             results[step["name"]] = result = perform(job, step)
             failing = step.get("continue-on-error", False)
             assert result.outcome == ("failure" if failing else "success"), f"{step['name']}\n{result.log}"
             job.status = "success"  # as continue-on-error has it
-    assert "the completed callback of" in results["It came, with the job's name and its matrix values"].log
+    if name_of_job == "report-result":
+        assert "the completed callback of" in results["It came, with the job's name and its matrix values"].log
 
 
 def perform(job: Job, step: dict[str, Any]) -> Any:
