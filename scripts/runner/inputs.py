@@ -85,6 +85,12 @@ INPUTS = (
         "",
         "The `needs` context as JSON, of a last job that waits for the others: the worst result is the conclusion.",
     ),
+    Input(
+        "mode",
+        "post",
+        "`post`: the report is sent. `defer`: it is left as an artifact, for jobs without `id-token: write` or without "
+        "a way out; a workflow with `report-deferred.yml` posts it when the run is over.",
+    ),
     Input("delivery-id", "", "For nightlies: the upstream commit that was tested. Otherwise the dispatch brings it."),
     Input("event-type", "", "For nightlies: `nightly` or `periodic`, together with `delivery-id`."),
     Input(

@@ -102,6 +102,19 @@ TEMPLATES: dict[str, Template] = {
         "Even without its failed tests the report has {size:,} bytes, and the relay takes {limit:,}.",
         "Pass a smaller `client_payload` on: of its `payload` only the pull request's number and SHA are needed.",
     ),
+    "defer_needs_job": Template(
+        "error",
+        "Nothing says which job this is",
+        "With `mode: defer` GitHub is asked later how the job ended, and this runner does not tell the job's "
+        "`check_run_id`.",
+        "Update the runner; or report the whole run in one record, with `scope: workflow`.",
+    ),
+    "deferred_start": Template(
+        "notice",
+        "The start is not reported",
+        "With `mode: defer` the report is posted when the run is over: then GitHub says when the job started.",
+        "Nothing needs to be done; this step may be left out.",
+    ),
     # who we are
     "no_id_token_permission": Template(
         "error",

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.runner import ci, delivery, failure_annotations, identity, payload, reports, summary, verdict
+from scripts.runner import ci, deferral, delivery, failure_annotations, identity, payload, reports, summary, verdict
 from scripts.runner.messages import Message, ReportError, tell
 from scripts.runner.settings import YES
 from scripts.runner.settings import read as read_settings
@@ -28,6 +28,8 @@ OUTPUTS = (
     "conclusion",
     *(f"tests-{name}" for name in COUNTS),
     "payload",
+    "deferred-name",
+    "deferred-path",
 )
 
 
@@ -41,6 +43,7 @@ class _Story:
         self.slowest: list[SlowTest] = []
         self.verdict = verdict.Verdict("failed")
         self.payload_file = ""
+        self.left = deferral.Left()
         self.messages: list[Message] = []
 
 
@@ -75,7 +78,8 @@ def _report(environ: dict[str, str], runner: Runner, story: _Story) -> None:
     story.found = payload.results(settings, run, read.report)
     story.messages += story.found.messages
 
-    if not settings.dry_run:
+    posts = settings.mode == "post"
+    if posts and not settings.dry_run:
         identity.refuse_fork(environ, run)
     host = delivery.check_url(settings.callback_url, "callback-url").netloc
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -88,6 +92,14 @@ def _report(environ: dict[str, str], runner: Runner, story: _Story) -> None:
         story.verdict = verdict.Verdict("dry-run")
         runner.say("Dry run. This would be sent:")
         runner.say(json.dumps(json.loads(body.data), indent=2, ensure_ascii=False))
+        return
+
+    if not posts:
+        if settings.status == "in_progress":
+            story.messages.append(tell("deferred_start"))
+        else:
+            story.left = deferral.leave(body.data, settings, run, environ.get("RUNNER_TEMP") or ".")
+        story.verdict = verdict.Verdict("deferred")
         return
 
     token = identity.obtain(environ, settings, run, runner.say)
@@ -123,6 +135,8 @@ def _tell(runner: Runner, story: _Story) -> None:
             "hud-url": result.hud_url,
             "conclusion": (found and found.conclusion) or "",
             "payload": story.payload_file,
+            "deferred-name": story.left.name,
+            "deferred-path": story.left.path,
             **{f"tests-{name}": str(int(counts[name])) for name in COUNTS if name in counts},
         }
     )

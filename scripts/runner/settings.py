@@ -40,6 +40,7 @@ class Settings(NamedTuple):
     environment: dict[str, str | int | float | bool | None]
     job_name: str
     scope: str
+    mode: str
     needs: str | None
     delivery_id: str
     event_type: str
@@ -89,6 +90,7 @@ def read(environ: dict[str, str]) -> Settings:
         environment=_environment(text["environment"]),
         job_name=text["job-name"],
         scope=scope,
+        mode=_choice(text, "mode", ("post", "defer")),
         needs=needs,
         delivery_id=delivery_id,
         event_type=event_type,

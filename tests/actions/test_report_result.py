@@ -120,6 +120,8 @@ def test_the_two_steps_of_the_readme(make_job: MakeJob, server: WebServer) -> No
         "tests-errors": "0",
         "tests-flaky": "0",
         "payload": str(payload),
+        "deferred-name": "",
+        "deferred-path": "",
     }
     assert "### ✅ `test`" in last.summary
     assert "[See it on HUD](https://hud.example/oot/example/backend)" in last.summary

@@ -283,9 +283,9 @@ def test_the_largest_reports_shed_traces_then_messages_then_tests(
     assert callback.workflow.test_results is not None
     assert callback.workflow.test_results.failed == report["failed"]
     if shed:
-        traces, messages = (sum(bool(getattr(test, key)) for test in tests) for key in ("stacktrace", "message"))
-        assert all(test.stacktrace for test in tests[:traces]), "the first tests keep theirs"
-        assert all(test.message for test in tests[:messages])
+        traces, messages = (sum(bool(test.get(key)) for test in tests) for key in ("stacktrace", "message"))
+        assert all(test["stacktrace"] for test in tests[:traces]), "the first tests keep theirs"
+        assert all(test["message"] for test in tests[:messages])
         # Nothing was shed that had room: the next smaller loss would not have fitted.
         assert shed == "tests" or len(made.data) > contract.RELAY_BODY_BYTES - 8192
 

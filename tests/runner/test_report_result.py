@@ -99,7 +99,7 @@ def test_every_python(version: str, server: WebServer, workspace: Path) -> None:
     ran = run_script(env=env, python=python)
     assert (ran.returncode, ran.stderr) == (0, "")
     callback = contract.parse(contract.Callback, server.callbacks[0].body)
-    assert [test.name for test in callback.workflow.failed_tests] == ["nö"]
+    assert [test["name"] for test in callback.workflow.failed_tests] == ["nö"]
     assert "outcome<<" in (workspace / "output").read_text(encoding="utf-8")
     assert "<code>C::nö</code>" in (workspace / "summary").read_text(encoding="utf-8")
 
