@@ -1,6 +1,13 @@
-"""Replicates finished jobs from DynamoDB's stream into ClickHouse: `python -m scripts.replicator.dynamo_to_clickhouse`.
+"""Replicates finished jobs from DynamoDB's stream into ClickHouse, until SIGTERM or Ctrl-C.
 
-Reads AWS's usual environment (AWS_ENDPOINT_URL and so on) and CLICKHOUSE_URL. Runs until SIGTERM or Ctrl-C.
+    python -m scripts.replicator.dynamo_to_clickhouse
+    python -m scripts.replicator.dynamo_to_clickhouse --metrics-port 9465
+    python -m scripts.replicator.dynamo_to_clickhouse --once     # until the stream is read up, as cron may run it
+
+Run as many as you like: they share the stream's shards, and when one dies the others take over its shards after
+--lease-seconds. How far each shard has come is kept in the table torchci-oot-replicator. Reads AWS's usual environment
+(AWS_ENDPOINT_URL and so on) and the variables of docs/settings.md. A stream keeps its records for 24 hours: what was
+missed for longer is brought by `python -m scripts.replicator.backfill`.
 """
 
 from __future__ import annotations
@@ -11,83 +18,104 @@ import os
 import signal
 import sys
 import threading
+import time
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from urllib3.exceptions import HTTPError
-
-from hud_endpoint.clickhouse.connection import connect
-from hud_endpoint.clickhouse.ddl import insert_columns
-from hud_endpoint.contract import RESULTS_TABLE
-from scripts.replicator.poller import Poller
-from scripts.replicator.writer import TABLE, Writer
+from scripts.replicator.backoff import Backoff
+from scripts.replicator.connections import (
+    AWAY,
+    RECONNECT_SECONDS,
+    NoStreamError,
+    add_arguments,
+    aws,
+    connect_writer,
+    stream_arn,
+    told,
+)
+from scripts.replicator.leases import Leases, new_owner
+from scripts.replicator.metrics import Metrics, NoMetrics, PrometheusMetrics
+from scripts.replicator.poller import BATCH_SECONDS, LEASE_SECONDS, Poller
 
 log = logging.getLogger("replicator")
 
-IDLE_SECONDS = 0.2
-LONGEST_WAIT_SECONDS = 30.0
-PASSING = (ClickHouseError, BotoCoreError, ClientError, HTTPError, OSError)  # what a store that is away raises
 
-
-class NoStreamError(Exception):
-    """The table has no stream to read."""
-
-
-def make_poller(table: str, clickhouse_url: str, statuses: list[str]) -> Poller:
+def make_poller(options: argparse.Namespace, owner: str, metrics: Metrics) -> Poller:
     """Connect to both stores. Raises NoStreamError, and what boto3 and ClickHouse raise."""
-    dynamodb = boto3.client("dynamodb")
-    stream_arn = dynamodb.describe_table(TableName=table)["Table"].get("LatestStreamArn")
-    if not stream_arn:
-        raise NoStreamError(
-            f"table {table} has no stream: enable it with the view type NEW_AND_OLD_IMAGES (update-table)"
-        )
-    client = connect(clickhouse_url)
-    writer = Writer(client, insert_columns(client, TABLE), statuses)
-    return Poller(dynamodb, boto3.client("dynamodbstreams"), writer, stream_arn)
+    dynamodb = aws("dynamodb")
+    arn = stream_arn(dynamodb, options.table)
+    return Poller(
+        aws("dynamodbstreams"),
+        arn,
+        Leases(dynamodb, arn, owner),
+        connect_writer(options),
+        metrics=metrics,
+        lease_seconds=options.lease_seconds,
+        batch_seconds=options.batch_seconds,
+    )
 
 
-def run(table: str, clickhouse_url: str, statuses: list[str], stop: threading.Event, *, once: bool) -> None:
-    """Poll until `stop` is set; with `once`, until a round reads nothing. Waits for stores that are away."""
+def run(options: argparse.Namespace, stop: threading.Event, metrics: Metrics) -> None:
+    """Poll until `stop` is set; with `once`, until all is read. Waits for stores that are away."""
+    owner = new_owner()  # the same over reconnections, so that this worker's own leases stay its own
     poller: Poller | None = None
-    wait = IDLE_SECONDS
+    backoff = Backoff()
+    fresh_until = 0.0
     while not stop.is_set():
         try:
-            poller = poller or make_poller(table, clickhouse_url, statuses)
-            read = poller.poll()
-        except PASSING as error:
-            log.warning("waiting %.1f s for a store that is away: %s", wait, str(error)[:300])
+            if poller and time.monotonic() > fresh_until:
+                poller.flush()
+                poller = None
+            if poller is None:
+                poller = make_poller(options, owner, metrics)
+                fresh_until = time.monotonic() + RECONNECT_SECONDS
+            poller.poll()
+            if options.once and poller.caught_up:
+                break
+        except AWAY as error:
+            pause = backoff.seconds()
+            log.warning("waiting %.1f s for a store that is away: %s", pause, told(error))
             poller = None
-            stop.wait(wait)
-            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
-            continue
-        wait = IDLE_SECONDS
-        if not read:
-            if once:
-                return
-            stop.wait(IDLE_SECONDS)
+            stop.wait(pause)
+        else:
+            backoff.reset()
+            stop.wait(poller.idle_seconds)
+    if poller:
+        try:
+            poller.flush()
+            poller.close()
+        except AWAY as error:
+            log.warning("the last batch is left to the next worker: %s", told(error))
 
 
 def main() -> int:
     """Run from the command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--table", default=os.environ.get("RESULTS_TABLE", RESULTS_TABLE), help="DynamoDB table")
-    parser.add_argument("--clickhouse-url", default=os.environ.get("CLICKHOUSE_URL", "http://127.0.0.1:8123"))
+    add_arguments(parser)
+    parser.add_argument("--once", action="store_true", help="stop when the stream is read up")
+    parser.add_argument("--lease-seconds", type=float, default=LEASE_SECONDS, help="default: %(default)s")
     parser.add_argument(
-        "--statuses",
-        default=os.environ.get("REPLICATE_STATUSES", "completed"),
-        help="comma-separated; `in_progress,completed` is what the merged RFC-0054 does (default: completed)",
+        "--batch-seconds",
+        type=float,
+        default=BATCH_SECONDS,
+        help="a busy stream is written this often, in larger batches (default: %(default)s)",
     )
-    parser.add_argument("--once", action="store_true", help="stop after a round that reads nothing")
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        default=os.environ.get("REPLICATOR_METRICS_PORT", "0"),
+        metavar="PORT",
+        help="serve Prometheus metrics on this port (default: not at all)",
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    statuses = [status.strip() for status in options.statuses.split(",")]
     try:
-        run(options.table, options.clickhouse_url, statuses, stop, once=options.once)
-    except (NoStreamError, ValueError) as error:  # a column that nothing is known of, an unusable URL
+        metrics: Metrics = NoMetrics()
+        if options.metrics_port:
+            metrics = PrometheusMetrics(options.metrics_port, os.environ.get("METRICS_ADDRESS", "127.0.0.1"))
+        run(options, stop, metrics)
+    except (NoStreamError, ValueError, OSError) as error:  # also a column of an unknown type, a URL or port of no use
         print(f"replicator: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,225 +1,257 @@
-"""From a DynamoDB stream record to a ClickHouse row: pure, and strict about every value.
+"""From DynamoDB stream records to ClickHouse rows: pure, strict about every value, and one law for every way in.
 
-Stream records are as GetRecords gives them:
-https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html
+Records are as boto3's GetRecords gives them:
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html. An item from a Scan becomes such
+a record by `scanned`, an event of Lambda or a dead letter by `records.from_event`.
 """
 
 from __future__ import annotations
 
-import ast
-import json
-import math
-import re
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from boto3.dynamodb.types import Binary, TypeDeserializer
+from scripts.replicator.casts import (
+    DAYS,
+    EPOCH,
+    WRONG,
+    PoisonError,
+    cell,
+    extractor,
+    poison,
+    since,
+    ticks,
+    time_scale,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from hud_endpoint.clickhouse.ddl import Column
 
+    Record = Mapping[str, Any]
+    Image = Mapping[str, Mapping[str, Any]]
+
+__all__ = ["PoisonError", "Rows", "Transform", "scanned", "version"]
+
 RANK_STEP = 10**13  # above every ApproximateCreationDateTime in ms, which is what items without a revision have
 TOMBSTONE_RANK = 4
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CLICKHOUSE_LATEST = datetime(2262, 1, 1, tzinfo=UTC)
+LIFE_STEP = 5 * RANK_STEP
+SCANNED = "SCAN"  # the eventName of what came from the table and not from its stream
+_SCAN_MARGIN = timedelta(minutes=1)
+# What is computed here and never stored in DynamoDB.
+DERIVED = ("first_seen", "started_at", "completed_at", "times_estimated", "version", "is_deleted")
 _REQUIRED = ("dynamoKey", "status", "downstream_repo")
 _TTL_PRINCIPAL = "dynamodb.amazonaws.com"
+_NONE = timedelta(0)
+_MILLISECOND = timedelta(milliseconds=1)
+_REVISION_DIGITS = len(str(RANK_STEP))
+_parse_time = datetime.fromisoformat
+_BY_THE_SWEEPER = {"S": "sweeper"}
+_CHUNK = 256  # records whose values fit a processor's own cache while they are turned from rows to columns
 
-_deserialize = TypeDeserializer().deserialize
 
+class Rows(NamedTuple):
+    """What a batch of records became: values by column, the records that they are of, and who can't become a row."""
 
-class PoisonError(Exception):
-    """A record that can never become a row; the message names the column and the reason."""
+    columns: list[list[Any]]
+    records: list[Record]
+    dead: list[tuple[Record, str]]
 
 
 class Transform:
-    """Turns records into rows of `columns`, for the statuses that are to be replicated."""
+    """Turns records into rows of `columns`, for the statuses that are to be replicated.
+
+    Values are what ClickHouse's driver inserts; times are integers in the unit of their column (`casts`).
+    """
 
     def __init__(self, columns: Sequence[Column], statuses: Collection[str] = ("completed",)) -> None:
-        self._columns = [(column.name, _caster(column.type), _default(column)) for column in columns]
-        self._statuses = statuses
+        self._names = [column.name for column in columns]
+        self._cells = [cell(column) for column in columns if column.name not in DERIVED]
+        self._extract = extractor(self._cells)
+        self._scales = {column.name: time_scale(column.type) for column in columns if column.name in DERIVED}
+        self._statuses = frozenset(statuses)
 
-    def row(self, record: Mapping[str, Any]) -> list[Any] | None:
+    def row(self, record: Record) -> list[Any] | None:
         """Give the row in the order of the columns, or None for a record that is not to be replicated.
 
         Raises PoisonError.
         """
-        change = record["dynamodb"]
-        removed = record["eventName"] == "REMOVE"
-        if removed and (record.get("userIdentity") or {}).get("PrincipalId") == _TTL_PRINCIPAL:
-            return None  # DynamoDB forgets old items; history stays
-        image = change.get("OldImage" if removed else "NewImage")
+        made = self.rows([record])
+        if made.dead:
+            raise PoisonError(made.dead[0][1])
+        return [column[0] for column in made.columns] if made.records else None
+
+    def item_row(self, item: Image, read_at: datetime) -> list[Any] | None:
+        """Give the row of an item as Scan or GetItem gave it at `read_at`; see `scanned`. Raises PoisonError."""
+        return self.row(scanned(item, read_at))
+
+    def rows(self, records: Sequence[Record]) -> Rows:
+        """Give the rows of a batch, by column."""
+        made = Rows([[] for _ in self._names], [], [])
+        for start in range(0, len(records), _CHUNK):
+            self._add(made, records[start : start + _CHUNK])
+        return made
+
+    def _add(self, made: Rows, records: Sequence[Record]) -> None:
+        kept: list[tuple[Record, Image]] = []
+        values: list[tuple[Any, ...]] = []
+        derived: list[tuple[Any, ...]] = []
+        for record in records:
+            try:
+                image = self._image(record)
+                if image is None:
+                    continue
+                derived_here = _derive(image, record)
+                try:
+                    values.append(self._extract(image.get))
+                except WRONG:
+                    values.append(tuple(one.one(image) for one in self._cells))
+            except PoisonError as error:
+                made.dead.append((record, str(error)))
+            else:
+                derived.append(derived_here)
+                kept.append((record, image))
+        if not kept:
+            return
+        columns, wrong = self._by_column(values, [image for _, image in kept])
+        for name, column in zip(DERIVED, zip(*derived, strict=True), strict=True):
+            scale = self._scales.get(name)
+            columns[name] = column if scale is None else ticks(column, scale)
+        if wrong:
+            made.dead.extend((kept[index][0], reason) for index, reason in sorted(wrong.items()))
+        good = [index for index in range(len(kept)) if index not in wrong]
+        for name, target in zip(self._names, made.columns, strict=True):
+            target.extend([columns[name][index] for index in good] if wrong else columns[name])
+        made.records.extend(kept[index][0] for index in good)
+
+    def _by_column(
+        self, values: Sequence[tuple[Any, ...]], images: Sequence[Image]
+    ) -> tuple[dict[str, Sequence[Any]], dict[int, str]]:
+        """Give the cast values of each cell, and what is wrong with which of the images."""
+        columns: dict[str, Sequence[Any]] = {}
+        wrong: dict[int, str] = {}
+        for one, column in zip(self._cells, zip(*values, strict=True), strict=True):
+            try:
+                columns[one.name] = one.many(column)
+            except WRONG:
+                found = []
+                for index, image in enumerate(images):
+                    try:
+                        found.append(one.one(image))
+                    except PoisonError as error:
+                        found.append(one.default)
+                        wrong.setdefault(index, str(error))
+                columns[one.name] = found
+        return columns, wrong
+
+    def _image(self, record: Record) -> Image | None:
+        """Give the image that a row is made of, None for a record that is not to be replicated."""
+        try:
+            change, event = record["dynamodb"], record["eventName"]
+            removed = event == "REMOVE"
+            if removed and (record.get("userIdentity") or {}).get("PrincipalId") == _TTL_PRINCIPAL:
+                return None  # DynamoDB forgets old items; history stays
+            image: Image | None = change.get("OldImage" if removed else "NewImage")
+        except WRONG:
+            raise PoisonError("this is no record of a DynamoDB stream") from None
         if not image:
             raise PoisonError("the record has no image: the stream's view type must be NEW_AND_OLD_IMAGES")
-        item = {name: _value(name, value) for name, value in image.items()}
-        for name in _REQUIRED:
-            if not item.get(name):
-                raise PoisonError(f"{name} is missing")
-        if item["status"] not in self._statuses:
-            return None
-        created_at = change.get("ApproximateCreationDateTime") or EPOCH
-        item |= _derived(item, created_at, removed=removed)
-        return [self._cell(name, cast, default, item) for name, cast, default in self._columns]
-
-    @staticmethod
-    def _cell(name: str, cast: Callable[[Any], Any], default: Any, item: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        value = item.get(name)
-        if value is None:
-            return default
         try:
-            return cast(value)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise _poison(name, value, error) from None
+            if image["dynamoKey"]["S"] and image["downstream_repo"]["S"] and (status := image["status"]["S"]):
+                return image if status in self._statuses else None
+        except WRONG:
+            pass
+        raise PoisonError(f"{_missing(image)} is missing")
 
 
-def _derived(item: Mapping[str, Any], created_at: datetime, *, removed: bool) -> dict[str, Any]:
-    """Give what is computed here and never stored in DynamoDB: version, first_seen, fallback times, the tombstone."""
-    started_at, completed_at = _time_or_none("started_at", item), _time_or_none("completed_at", item)
-    # Items written by others have no first_seen; what stands in for it must not change between their two writes.
-    first_seen = _time_or_none("first_seen", item) or started_at or completed_at or created_at
-    completed = item["status"] == "completed"
-    swept = item.get("origin") == "sweeper"  # its time of completion is the sweeper's, hours after the job fell silent
-    estimated = swept or started_at is None or (completed and (completed_at is None or completed_at < started_at))
-    completed_at = completed_at or (first_seen if completed else EPOCH)
-    rank = TOMBSTONE_RANK if removed else _rank(item)
-    revision = item.get("revision")
-    if not isinstance(revision, Decimal | None):
-        raise _poison("revision", revision, "not a number")
+def scanned(item: Image, read_at: datetime) -> dict[str, Any]:
+    """Give an item of the table, read at `read_at`, as a record.
+
+    An item without a revision (CRCR's HUD writes such) takes the time of its write as version, and only the stream
+    knows that. A minute before it was read stands in: later than whatever had been replicated by then, and earlier than
+    any write to come, whose time DynamoDB rounds down to the second, for clocks that differ by less than that minute.
+    """
     return {
-        "first_seen": first_seen,
-        "started_at": started_at or min(first_seen, completed_at if completed else first_seen),
-        "completed_at": completed_at,
-        "times_estimated": estimated,
-        "version": int(created_at.timestamp() * 1000) if revision is None else rank * RANK_STEP + int(revision),
-        "is_deleted": int(removed),
+        "eventName": SCANNED,
+        "dynamodb": {
+            "ApproximateCreationDateTime": read_at - _SCAN_MARGIN,
+            "Keys": {"dynamoKey": item.get("dynamoKey", {"S": ""})},
+            "NewImage": item,
+        },
     }
 
 
-def _rank(item: Mapping[str, Any]) -> int:
-    """The rank of design 4.3: in_progress 1, timed out by the sweeper 2, completed 3."""
-    if item["status"] != "completed":
-        return 1
-    return 2 if item.get("origin") == "sweeper" else 3
+def version(first_seen: timedelta, rank: int, revision: int) -> int:
+    """Give the version of a row: the item's life, then its rank, then its revision.
+
+    Within a life, rank and revision only grow, so a replay brings no old state back, and a tombstone, at the highest
+    rank, is the last word. An item that was deleted and then reported anew (a new `first_seen`, from revision 1 on)
+    lives again; a late copy of the deleted report carries the old `first_seen` and stays dead. Lives are told apart by
+    the second of the day, because the day itself is part of the table's sorting key.
+    """
+    return first_seen.seconds * LIFE_STEP + rank * RANK_STEP + revision
 
 
-def _poison(name: str, value: object, reason: object) -> PoisonError:
-    return PoisonError(f"{name} = {str(value)[:100]!r}: {str(reason)[:100]}")
+def _derive(image: Image, record: Record) -> tuple[timedelta, timedelta, timedelta, bool, int, int]:
+    """Give the DERIVED values; times as what has passed since 1970. Raises PoisonError."""
+    started_at = _time(image, "started_at")
+    completed_at = _time(image, "completed_at")
+    first_seen = _time(image, "first_seen")
+    # Items written by others have no first_seen; what stands in for it must not change between their two writes.
+    seen = first_seen or started_at or completed_at or _written_at(record, image)
+    completed = image["status"]["S"] == "completed"
+    removed = record["eventName"] == "REMOVE"
+    # The sweeper's time of completion is its own, hours after the job fell silent.
+    swept = image.get("origin") == _BY_THE_SWEEPER
+    revision = image.get("revision")
+    if revision is None or "NULL" in revision:
+        found = _written_at(record) // _MILLISECOND
+    else:
+        rank = TOMBSTONE_RANK if removed else 1 if not completed else 2 if swept else 3
+        found = version(seen, rank, _revision(revision))
+    if not completed:
+        return seen, started_at or seen, completed_at or _NONE, not started_at, found, int(removed)
+    end = completed_at or seen
+    estimated = swept or not started_at or not completed_at or completed_at < started_at
+    return seen, started_at or min(seen, end), end, estimated, found, int(removed)
 
 
-def _value(name: str, attribute: Any) -> Any:  # noqa: ANN401 - any DynamoDB value
-    try:
-        return _plain(_deserialize(attribute))
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise _poison(name, attribute, repr(error)) from None
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any DynamoDB value
-    """Give sets an order and binaries text; numbers stay exact (Decimal)."""
-    if isinstance(value, Binary):
-        return bytes(value.value).decode(errors="replace")  # type: ignore[attr-defined]  # the stubs lack it
-    if isinstance(value, set):
-        return sorted((_plain(one) for one in value), key=str)
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return value
-
-
-def _number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)
-
-
-def _to_text(value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    text = value if isinstance(value, str) else json.dumps(value, default=_number, sort_keys=True, ensure_ascii=False)
-    if not text.isascii():
-        text.encode()  # a lone surrogate would fail the whole batch
-    return text
-
-
-def _to_bool(value: Any) -> bool:  # noqa: ANN401
-    if not isinstance(value, bool):
-        raise TypeError("not a boolean")
-    return value
-
-
-def _to_float(value: Any) -> float:  # noqa: ANN401
-    if isinstance(value, bool):
-        raise TypeError("not a number")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError("not a finite number")
-    return number
-
-
-def _to_unsigned(bits: int) -> Callable[[Any], int]:
-    def cast(value: Any) -> int:  # noqa: ANN401
-        if isinstance(value, bool | float):
-            raise TypeError("not an integer")
-        number = int(value)
-        if number != value and str(number) != value:
-            raise ValueError("not an integer")
-        if not 0 <= number < 2**bits:
-            raise ValueError(f"does not fit {bits} bits unsigned")
-        return number
-
-    return cast
-
-
-def _to_time(value: Any) -> datetime:  # noqa: ANN401
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str):
-        raise TypeError("not an ISO 8601 time")
-    time = datetime.fromisoformat(value)
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    if not EPOCH <= time < _CLICKHOUSE_LATEST:
-        raise ValueError("outside of what ClickHouse can hold (1970 to 2262)")
-    return time
-
-
-def _time_or_none(name: str, item: Mapping[str, Any]) -> datetime | None:
-    """Give the item's time; an empty one is none. Raises PoisonError for what is not a time."""
-    value = item.get(name)
-    if value is None or value == "":
+def _time(image: Image, name: str) -> timedelta | None:
+    """Give a time of the image; an empty one is none. Raises PoisonError for what is not a time."""
+    attribute = image.get(name)
+    if attribute is None:
         return None
     try:
-        return _to_time(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise _poison(name, value, error) from None
+        passed = _parse_time(attribute["S"]) - EPOCH
+        if 0 <= passed.days < DAYS:
+            return passed  # the usual, without another call
+    except WRONG:
+        pass
+    try:
+        text = attribute.get("S")
+        return None if text == "" or "NULL" in attribute else since(text)
+    except WRONG as error:
+        raise poison(name, attribute, error) from None
 
 
-def _caster(type_name: str) -> Callable[[Any], Any]:
-    """Give the cast for a ClickHouse type. Raises ValueError for a type no column of ours has."""
-    inner = re.sub(r"^(?:LowCardinality|Nullable)\((.*)\)$", r"\1", type_name)
-    if inner == "String":
-        return _to_text
-    if unsigned := re.fullmatch(r"UInt(8|16|32|64)", inner):
-        return _to_unsigned(int(unsigned[1]))
-    if inner == "Float64":
-        return _to_float
-    if inner == "Bool":
-        return _to_bool
-    if inner.startswith("DateTime64("):
-        return _to_time
-    raise ValueError(f"no cast for the column type {type_name}")
+def _revision(attribute: Mapping[str, Any]) -> int:
+    text = attribute.get("N") if isinstance(attribute, dict) else None
+    if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < _REVISION_DIGITS):
+        raise poison("revision", attribute, "not a number of writes")
+    return int(text)
 
 
-def _default(column: Column) -> Any:  # noqa: ANN401
-    """Give what a missing value becomes: the column's own DEFAULT where it has one, else the type's."""
-    if column.default in ("false", "true"):
-        return column.default == "true"
-    if column.default:
-        return ast.literal_eval(column.default)
-    if column.type.startswith("Nullable("):
-        return None
-    if "String" in column.type:
-        return ""
-    if column.type == "Bool":
-        return False
-    return EPOCH if column.type.startswith("DateTime64(") else 0
+def _written_at(record: Record, image: Image | None = None) -> timedelta:
+    """Give when DynamoDB took the write, as what has passed since 1970, nothing when the record does not say so."""
+    if image and record["eventName"] == SCANNED:
+        raise PoisonError("first_seen, started_at and completed_at are missing: only the stream knows when it was")
+    told = record["dynamodb"].get("ApproximateCreationDateTime")
+    return told - EPOCH if isinstance(told, datetime) else _NONE
+
+
+def _missing(image: Image) -> str:
+    for name in _REQUIRED:
+        attribute = image.get(name)
+        if not isinstance(attribute, dict) or not attribute.get("S"):
+            return name
+    return "status"

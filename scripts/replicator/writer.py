@@ -1,15 +1,14 @@
-"""Rows and dead letters into ClickHouse: a bad row is quarantined alone, an unreachable server is waited for."""
+"""Batches of records into ClickHouse: a bad record is quarantined alone, an unreachable server is waited for."""
 
 from __future__ import annotations
 
-import json
-import logging
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 
-from scripts.replicator.transform import PoisonError, Transform
+from scripts.replicator.letters import Table, letter
+from scripts.replicator.transform import Transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,13 +16,11 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from hud_endpoint.clickhouse.ddl import Column
+    from scripts.replicator.letters import DeadLetters
 
-log = logging.getLogger(__name__)
+    Dead = list[tuple[Mapping[str, Any], str]]
 
 TABLE = "default.oot_workflow_job"
-ERRORS_TABLE = "default.oot_replication_errors"
-# Both tables replace, so a repeated block does no harm; deduplicated, a retry could miss the view of failed tests.
-_SETTINGS = {"insert_deduplicate": 0}
 # ClickHouse's error codes that speak of a value: cannot parse (6, 26, 27, 38, 41, 69, 72), incorrect data (117),
 # type mismatch (53, 70), out of bounds (69, 131, 321, 407), a null (349), an unknown enum (36), a constraint (469).
 _VALUE_CODES = frozenset({6, 26, 27, 36, 38, 41, 53, 69, 70, 72, 117, 131, 321, 349, 407, 469})
@@ -37,13 +34,29 @@ class Written(NamedTuple):
 
 
 class Writer:
-    """Writes batches of stream records; a batch may be written twice without harm (the table deduplicates)."""
+    """Writes batches of stream records; a batch may be written twice without harm (the table deduplicates).
 
-    def __init__(self, client: Client, columns: Sequence[Column], statuses: Sequence[str]) -> None:
+    With `asynchronous`, ClickHouse collects the rows of many small inserts (async_insert); it answers when they are
+    durable all the same.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        columns: Sequence[Column],
+        statuses: Sequence[str],
+        dead_letters: DeadLetters | None = None,
+        *,
+        asynchronous: bool = False,
+    ) -> None:
         self._client = client
         self._names = [column.name for column in columns]
         self._types = [column.type for column in columns]
         self._transform = Transform(columns, statuses)
+        self._dead_letters = dead_letters or Table(client)
+        # The table replaces: a repeated block does no harm; deduplicated, a retry could miss the view of failed tests.
+        self._settings = {"insert_deduplicate": 0, "wait_for_async_insert": 1}
+        self._asynchronous = asynchronous
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> Written:
         """Write a batch durably.
@@ -51,56 +64,41 @@ class Writer:
         Raises OperationalError (or the connection's own error) while ClickHouse can't be reached: nothing is lost,
         write the same batch again.
         """
-        good: list[tuple[Mapping[str, Any], list[Any]]] = []
-        dead: list[tuple[Mapping[str, Any], str]] = []
-        for record in records:
-            try:
-                row = self._transform.row(record)
-            except PoisonError as error:
-                dead.append((record, str(error)))
-            else:
-                if row is not None:
-                    good.append((record, row))
-        refused = self._insert(good)
-        dead += refused
+        made = self._transform.rows(records)
+        refused: Dead = []
+        if made.records:
+            refused = self._insert(made.columns, made.records, asynchronous=self._asynchronous)
+        dead = made.dead + refused
         if dead:
-            self._bury(dead)
-        return Written(rows=len(good) - len(refused), dead=len(dead))
+            self._dead_letters.bury([letter(record, reason) for record, reason in dead])
+        return Written(rows=len(made.records) - len(refused), dead=len(dead))
 
-    def _insert(self, batch: list[tuple[Mapping[str, Any], list[Any]]]) -> list[tuple[Mapping[str, Any], str]]:
+    def _insert(
+        self, columns: list[list[Any]], records: Sequence[Mapping[str, Any]], *, asynchronous: bool = False
+    ) -> Dead:
         """Insert the rows; where ClickHouse refuses some for what they hold, halve until these are alone."""
-        if not batch:
-            return []
         try:
             self._client.insert(
                 TABLE,
-                [row for _, row in batch],
+                columns,
                 column_names=self._names,
                 column_type_names=self._types,
-                settings=_SETTINGS,
+                column_oriented=True,
+                settings=self._settings | {"async_insert": int(asynchronous)},
             )
         except OperationalError:
             raise
         except (DataError, DatabaseError) as error:
             if not _blames_a_value(error):
                 raise OperationalError(str(error)) from error
-            if len(batch) == 1:
-                return [(batch[0][0], str(error)[:1000])]
-            middle = len(batch) // 2
-            return self._insert(batch[:middle]) + self._insert(batch[middle:])
+            if asynchronous:
+                return self._insert(columns, records)  # it may have answered for rows of others, collected with ours
+            if len(records) == 1:
+                return [(records[0], str(error))]
+            middle = len(records) // 2
+            halves = (slice(None, middle), slice(middle, None))
+            return [one for half in halves for one in self._insert([column[half] for column in columns], records[half])]
         return []
-
-    def _bury(self, dead: list[tuple[Mapping[str, Any], str]]) -> None:
-        rows = []
-        for record, reason in dead:
-            change = record["dynamodb"]
-            key = (change.get("Keys") or {}).get("dynamoKey", {}).get("S", "")
-            log.error("record %r can't be replicated: %s", key, reason)
-            told = ("dynamodb-stream", key, change.get("SequenceNumber", ""), reason, json.dumps(record, default=str))
-            rows.append([text.encode(errors="backslashreplace").decode() for text in told])
-        self._client.insert(
-            ERRORS_TABLE, rows, column_names=["source", "record_id", "sequence_number", "reason", "record"]
-        )
 
 
 def _blames_a_value(error: Exception) -> bool:

@@ -15,6 +15,7 @@ from hud_endpoint.contract import RESULTS_TABLE, RelayPayload
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.results.record import to_write
 from hud_endpoint.results.store import Outcome, ResultStore
+from scripts.replicator.transform import LIFE_STEP
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def settled(dynamodb: DynamoDBClient, clickhouse: Client, repo: str) -> dict[str
 
     def look() -> dict[str, Any] | None:
         version = clickhouse.query(query, parameters={"repo": repo}).result_rows[0][0]
-        return row(clickhouse, repo) if version == last else None
+        return row(clickhouse, repo) if version % LIFE_STEP == last else None
 
     return wait_for(look, f"the row of {repo}")
 

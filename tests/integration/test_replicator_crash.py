@@ -69,10 +69,10 @@ def test_killed_in_mid_stream_it_goes_on_where_it_was(
     replicator.start()
     wait_for(lambda: counted(clickhouse, repo) == JOBS, "all jobs in ClickHouse")
     query = """
-        SELECT count(), uniqExact(dynamoKey), sum(total_tests), min(version), max(version)
+        SELECT count(), uniqExact(dynamoKey), sum(total_tests), groupUniqArray(version % (5 * 10000000000000))
         FROM default.oot_workflow_job FINAL WHERE downstream_repo = {repo: String}
     """
     totals = clickhouse.query(query, parameters={"repo": repo}).result_rows[0]
-    assert totals == (JOBS, JOBS, sum(range(JOBS)), 3 * 10**13 + 1, 3 * 10**13 + 1)
+    assert totals == (JOBS, JOBS, sum(range(JOBS)), [3 * 10**13 + 1])
     errors = "SELECT count() FROM default.oot_replication_errors WHERE startsWith(record_id, {repo: String})"
     assert clickhouse.query(errors, parameters={"repo": repo}).result_rows == [(0,)]

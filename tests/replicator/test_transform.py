@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from hud_endpoint.clickhouse.ddl import Column
 from hud_endpoint.contract import RelayPayload
 from hud_endpoint.results.record import Rank, to_write
-from hud_endpoint.results.store import _attribute
-from scripts.replicator.transform import EPOCH, PoisonError, Transform
+from hud_endpoint.results.sameness import attribute as as_attribute
+from scripts.replicator.casts import EPOCH, PoisonError, cell
+from scripts.replicator.transform import DERIVED, Transform, scanned
 from tests.hud_endpoint.strategies import PAYLOADS
 from tests.replicator.records import COLUMNS, CREATED, CREATED_MS, ITEM, record
 
 NAMES = [column.name for column in COLUMNS]
+DIGITS = {column.name: int(column.type[11]) for column in COLUMNS if column.type.startswith("DateTime64")}
+LIFE = (3 * 3600 + 2 * 60 + 2) * 5 * 10**13  # of ITEM, first seen at 03:02:02
 transform = Transform(COLUMNS)
 
 
 def row(told: dict[str, Any], statuses: tuple[str, ...] = ("completed",)) -> dict[str, Any] | None:
+    """Give the row by name, its times as times."""
     values = Transform(COLUMNS, statuses).row(told)
-    return None if values is None else dict(zip(NAMES, values, strict=True))
+    if values is None:
+        return None
+    named = dict(zip(NAMES, values, strict=True))
+    return named | {name: time_of(named[name], digits) for name, digits in DIGITS.items()}
+
+
+def time_of(ticks: int, digits: int) -> datetime:
+    assert type(ticks) is int
+    return EPOCH + timedelta(microseconds=ticks * 10**6 // 10**digits)
 
 
 def made(told: dict[str, Any]) -> dict[str, Any]:
@@ -64,12 +77,19 @@ def test_a_whole_item() -> None:
         ({"N": "0.1"}, "0.1"),
         ({"BOOL": True}, "true"),
         ({"NULL": True}, ""),
-        ({"B": b"bytes \xff"}, "bytes \ufffd"),
+        ({"N": "-0.000000000000000000000000000000000012345"}, "-0.000000000000000000000000000000000012345"),
+        ({"B": b"bytes \xff"}, "Ynl0ZXMg/w=="),
+        ({"B": b""}, ""),
         ({"SS": ["b", "a"]}, '["a", "b"]'),
-        ({"NS": ["2", "1.5"]}, "[1.5, 2]"),
-        ({"BS": [b"b", b"a"]}, '["a", "b"]'),
+        ({"NS": ["10", "2", "1.5", "-3"]}, "[-3, 1.5, 2, 10]"),
+        ({"BS": [b"b", b"a"]}, '["YQ==", "Yg=="]'),
         ({"L": [{"N": "1"}, {"S": "é"}, {"NULL": True}]}, '[1, "é", null]'),
+        (
+            {"L": [{"N": "12345678901234567890123456789012345678"}, {"B": b"\0"}]},
+            '[12345678901234567890123456789012345678, "AA=="]',
+        ),
         ({"M": {"b": {"N": "1"}, "a": {"L": []}}}, '{"a": [], "b": 1}'),
+        ({"M": {'"': {"M": {"x": {"BOOL": False}}}}}, '{"\\"": {"x": false}}'),
     ],
     ids=str,
 )
@@ -112,16 +132,26 @@ def test_what_columns_take(name: str, attribute: dict[str, Any], value: Any) -> 
         (Column("x", "Nullable(Float64)", ""), None),
         (Column("x", "Bool", "true"), True),
         (Column("x", "Bool", ""), False),
-        (Column("x", "DateTime64(9, 'UTC')", ""), EPOCH),
+        (Column("x", "DateTime64(9, 'UTC')", ""), 0),
+        (Column("x", "Int32", "-7"), -7),
+        (Column("x", "LowCardinality(Nullable(String))", ""), None),
+        (Column("x", "Nullable(DateTime)", ""), None),
     ],
 )
 def test_what_a_missing_value_becomes(column: Column, default: Any) -> None:
     assert Transform([column]).row(record()) == [default]
+    assert Transform([column]).row(record(raw={"x": {"NULL": True}})) == [default]
 
 
 def test_a_column_of_an_unknown_type_is_said_at_the_start() -> None:
     with pytest.raises(ValueError, match="no cast for the column type Array"):
         Transform([Column("x", "Array(String)", "")])
+
+
+@pytest.mark.parametrize("default", ["now64(3)", "1 +", "lower(status)"])
+def test_a_default_that_only_the_server_can_compute_is_said_at_the_start(default: str) -> None:
+    with pytest.raises(ValueError, match="DEFAULT of column x is no constant"):
+        Transform([Column("x", "String", default)])
 
 
 @pytest.mark.parametrize(
@@ -142,8 +172,9 @@ def test_a_column_of_an_unknown_type_is_said_at_the_start() -> None:
         ),
         ("completed_at", [{"S": "2026-02-30T00:00:00Z"}, {"S": "9999-12-31T23:59:59-14:00"}]),
         ("revision", [{"S": "x"}, {"L": []}, {"BOOL": True}, {"S": "2"}]),
-        ("environment", [{"N": "1" * 60}, {"X": "?"}, {}, "text", {"S": "\ud800"}, {"L": [{"S": "\ud800"}]}]),
-        ("a_field_of_nobody", [{"X": "?"}]),
+        ("environment", [{"N": "1" * 60}, {"N": "NaN"}, {"X": "?"}, {}, "text", {"S": "\ud800"}, {"B": "text"}]),
+        ("environment", [{"L": [{"S": "\ud800"}]}, {"L": [{"X": 1}]}, {"M": {"\ud800": {"N": "1"}}}, {"NS": ["x"]}]),
+        ("conclusion", [{"S": "\ud800"}, {"S": None}, {"S": 7}, {"SS": [1]}]),
     ],
 )
 def test_a_wrong_value_is_poison_that_names_its_column(name: str, wrong: list[Any]) -> None:
@@ -224,7 +255,7 @@ class TestVersions:
     def test_a_version_is_rank_then_revision(self, changes: dict[str, Any], version: int) -> None:
         found = row(record(**changes), ("in_progress", "completed"))
         assert found is not None
-        assert found["version"] == version
+        assert found["version"] == version + (LIFE if changes["revision"] else 0)
 
     def test_a_sweepers_end_with_many_revisions_yields_to_the_real_one(self) -> None:
         swept, real = made(record(origin="sweeper", revision=10**9)), made(record(revision=1))
@@ -236,8 +267,135 @@ class TestVersions:
         assert found is not None
         assert found["version"] > made(record(revision=None, created=late))["version"]
 
-    def test_a_revision_that_no_column_can_hold_is_poison(self) -> None:
-        assert poison(record(revision=Decimal("1E+30"))).startswith("version = ")
+    @pytest.mark.parametrize("revision", [Decimal("1E+30"), 10**13, -1, Decimal("1.5")])
+    def test_a_revision_that_would_reach_the_next_rank_is_poison(self, revision: int | Decimal) -> None:
+        assert poison(record(revision=revision)).startswith("revision = ")
+
+    def test_the_highest_version_fits_its_column(self) -> None:
+        last = record(event="REMOVE", revision=10**13 - 1, first_seen="2026-05-04T23:59:59.999999Z")
+        assert made(last)["version"] < 2**63
+
+
+class TestLives:
+    """An item that was deleted and reported anew starts again at revision 1, with a first_seen of its own."""
+
+    FIRST, SECOND = "2026-05-04T03:02:02.5Z", "2026-05-04T03:02:03.1Z"
+
+    def version(self, first_seen: str, **changes: Any) -> int:
+        return int(made(record(first_seen=first_seen, **changes))["version"])
+
+    def test_a_report_after_the_deletion_counts(self) -> None:
+        tombstone = self.version(self.FIRST, event="REMOVE", revision=10**12)
+        assert self.version(self.SECOND, revision=1, origin="sweeper") > tombstone
+
+    def test_a_late_copy_of_the_deleted_report_stays_dead(self) -> None:
+        """The outbox keeps `received_at`, which becomes first_seen."""
+        tombstone = self.version(self.FIRST, event="REMOVE", revision=2)
+        assert self.version(self.FIRST, revision=1) < tombstone
+
+    def test_the_first_life_replayed_changes_nothing(self) -> None:
+        second = self.version(self.SECOND, revision=1)
+        for replayed in (record(revision=3), record(event="REMOVE", revision=3)):
+            assert made(replayed)["version"] < second
+
+
+class TestScannedItems:
+    """What comes from the table itself: the same row as from the stream."""
+
+    READ_AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+    def row(self, **changes: Any) -> dict[str, Any]:
+        values = transform.item_row(record(**changes)["dynamodb"]["NewImage"], self.READ_AT)
+        assert values is not None
+        return dict(zip(NAMES, values, strict=True))
+
+    def test_it_is_the_row_of_the_last_write(self) -> None:
+        assert list(self.row().values()) == transform.row(record())
+
+    def test_a_running_job_has_none(self) -> None:
+        assert transform.item_row(record(status="in_progress")["dynamodb"]["NewImage"], self.READ_AT) is None
+
+    @pytest.mark.parametrize(
+        ("written", "newer"),
+        [
+            (READ_AT - timedelta(hours=1), False),
+            (READ_AT - timedelta(minutes=1, seconds=1), False),
+            (READ_AT.replace(microsecond=0), True),  # rounded down to the second
+            (READ_AT + timedelta(hours=1), True),
+        ],
+    )
+    def test_without_a_revision_it_never_beats_a_later_write(self, written: datetime, newer: bool) -> None:  # noqa: FBT001
+        scanned_version = self.row(revision=None)["version"]
+        assert (made(record(revision=None, created=written))["version"] > scanned_version) is newer
+
+    def test_without_any_time_only_the_stream_can_place_it(self) -> None:
+        bare = record(first_seen=None, started_at=None, completed_at=None)["dynamodb"]["NewImage"]
+        with pytest.raises(PoisonError, match="only the stream knows"):
+            transform.item_row(bare, self.READ_AT)
+
+    def test_a_batch_of_them(self) -> None:
+        told = [scanned(record(dynamoKey=f"k{n}")["dynamodb"]["NewImage"], self.READ_AT) for n in range(3)]
+        assert [found["dynamodb"]["Keys"] for found in transform.rows(told).records] == [
+            {"dynamoKey": {"S": f"k{n}"}} for n in range(3)
+        ]
+
+
+ATTRIBUTES = st.one_of(
+    st.builds(
+        lambda value: {"S": value}, st.sampled_from(["", "7", "x", "é", "\ud800", "2026-05-04T03:02:02Z", "nan"])
+    ),
+    st.builds(lambda value: {"N": value}, st.sampled_from(["0", "-1", "7", "1.5", "1E+3", "18446744073709551616"])),
+    st.sampled_from([{"NULL": True}, {"BOOL": True}, {"B": b"\xff"}, {"L": [{"N": "1"}]}, {"X": 1}, {}, {"SS": ["a"]}]),
+)
+RECORDS = st.builds(
+    lambda raw, event, status: record(raw=raw, event=event, status=status),
+    st.dictionaries(st.sampled_from([*NAMES, "revision"]), ATTRIBUTES, max_size=3),
+    st.sampled_from(["INSERT", "MODIFY", "REMOVE"]),
+    st.sampled_from(["completed", "completed", "completed", "in_progress"]),
+)
+
+
+@given(st.lists(RECORDS, max_size=8))
+def test_a_batch_is_its_records_one_by_one(told: list[dict[str, Any]]) -> None:
+    """The fast way and the strict one are the same way, and nobody pays for a neighbour."""
+    rows, kept, dead = [], [], []
+    for one in told:
+        try:
+            values = transform.row(one)
+        except PoisonError as error:
+            dead.append((id(one), str(error)))
+        else:
+            if values is not None:
+                rows.append(values)
+                kept.append(id(one))
+    made = transform.rows(told)
+    for column, values in zip(COLUMNS, made.columns, strict=True):
+        if column.name not in DERIVED:
+            strict = [
+                cell(column).one(one["dynamodb"].get("NewImage") or one["dynamodb"]["OldImage"]) for one in made.records
+            ]
+            assert values == strict
+    assert [list(values) for values in zip(*made.columns, strict=True)] == rows
+    assert [id(one) for one in made.records] == kept
+    assert sorted((id(one), reason) for one, reason in made.dead) == sorted(dead)
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 1000])
+def test_batches_of_any_size_keep_their_order(count: int) -> None:
+    told = [record(dynamoKey=f"k{n}", pr_number=-1 if n % 100 == 99 else n) for n in range(count)]
+    made = transform.rows(told)
+    good = [n for n in range(count) if n % 100 != 99]
+    assert made.columns[NAMES.index("pr_number")] == good
+    assert made.columns[NAMES.index("dynamoKey")] == [f"k{n}" for n in good]
+    assert len(made.dead) == count - len(good)
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"dynamodb": None, "eventName": "MODIFY"}, {"eventName": "MODIFY"}, {"dynamodb": 7}]
+)
+def test_what_is_no_stream_record_is_poison(told: dict[str, Any]) -> None:
+    with pytest.raises(PoisonError, match="no record of a DynamoDB stream"):
+        transform.row(told)
 
 
 class TestTimes:
@@ -308,14 +466,14 @@ class TestTimes:
 @given(PAYLOADS)
 def test_whatever_hud_can_write_becomes_a_row(told: dict[str, Any]) -> None:
     write = to_write(RelayPayload.model_validate(told), now=CREATED, retention_days=100)
-    image = {name: _attribute(value) for name, value in (write.opening | write.fields).items()}
+    image = {name: as_attribute(value) for name, value in (write.opening | write.fields).items()}
     image["first_seen"] = {"S": write.first_seen.isoformat()}
     image |= {"dynamoKey": {"S": write.key}, "revision": {"N": "1"}, "expires_at": {"N": str(write.expires_at)}}
     found = row(record({}, raw=image), ("in_progress", "completed"))
     assert found is not None
     assert found["dynamoKey"] == write.key
-    assert found["version"] // 10**13 == write.rank
-    assert found["first_seen"] == write.first_seen
+    assert found["version"] // 10**13 % 5 == write.rank
+    assert found["first_seen"] == write.first_seen.replace(microsecond=write.first_seen.microsecond // 1000 * 1000)
     assert (write.rank is Rank.IN_PROGRESS) == (found["conclusion"] == "")
     for name, value in write.fields.items():
         if name in NAMES and name not in ("started_at", "completed_at"):

@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from hud_endpoint.clickhouse.ddl import insert_columns
-from scripts.replicator import writer
+from scripts.replicator import letters, writer
 from scripts.replicator.writer import Writer, Written
 from tests.replicator.records import COLUMNS, record
 
@@ -51,7 +51,7 @@ class Tables:
 def tables(clickhouse: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     tables = Tables(clickhouse)
     monkeypatch.setattr(writer, "TABLE", tables.jobs)
-    monkeypatch.setattr(writer, "ERRORS_TABLE", tables.errors)
+    monkeypatch.setattr(letters, "TABLE", tables.errors)
     yield tables
     tables.drop()
 
@@ -108,6 +108,64 @@ def test_a_poisonous_record_is_buried_alone(
     )
     assert reason in dead["reason"]
     assert json.loads(dead["record"])["dynamodb"]["NewImage"]["dynamoKey"] == {"S": f"k{place}"}  # to replay it
+
+
+# What no column of a type can hold.
+_POISON: dict[str, Any] = {
+    "String": {"S": "\ud800"},
+    "UInt": {"N": "-1"},
+    "Nullable(Float64)": {"S": "soon"},
+    "DateTime64": {"S": "yesterday"},
+    "Bool": {"N": "1"},
+}
+_SOURCES = {"version": "revision", "is_deleted": "", "times_estimated": ""}  # derived: of what, if of one thing
+
+
+def test_poison_of_every_column_among_good_ones(write: Writer, tables: Tables) -> None:
+    """Each column's worst value once, each alone among neighbours that land."""
+    fields = [(_SOURCES.get(column.name, column.name), column.type) for column in COLUMNS]
+    poisonous = {
+        name: next(value for kind, value in _POISON.items() if kind in column_type)
+        for name, column_type in fields
+        if name
+    } | {"status": {"N": "1"}}
+    batch: list[dict[str, Any]] = []
+    for name, attribute in poisonous.items():
+        batch += [job(f"good {name}"), job(f"bad {name}")]
+        batch[-1]["dynamodb"]["NewImage"][name] = attribute
+    assert write.write(batch) == Written(rows=len(poisonous), dead=len(poisonous))
+    assert tables.rows().keys() == {f"good {name}" for name in poisonous}
+    buried = {dead["record_id"]: dead["reason"] for dead in tables.dead()}
+    assert buried.keys() == {f"bad {name}" for name in poisonous}
+    assert all(reason.startswith(key.removeprefix("bad ")) for key, reason in buried.items()), buried
+    print(f"{len(poisonous)} poisonous records, each of another column: {len(poisonous)} neighbours landed")
+
+
+def test_a_dead_letter_is_the_whole_record(write: Writer, tables: Tables) -> None:
+    told = job("k1", first_seen="x")
+    told["dynamodb"]["NewImage"]["blob"] = {"L": [{"B": b"\0\xff"}, {"BS": [b"a"]}]}
+    write.write([told])
+    [dead] = tables.dead()
+    kept = letters.DeadLetter(**{name: dead[name] for name in letters.DeadLetter._fields})
+    assert kept.replayed() == told
+
+
+def test_asynchronous_inserts_are_answered_when_they_are_durable(tables: Tables) -> None:
+    columns = insert_columns(tables.client, tables.jobs)
+    writer_of_many = Writer(tables.client, columns, ["completed"], asynchronous=True)
+    assert writer_of_many.write([job("k1"), job("k2", first_seen="x"), job("k3", pr_number=666)]) == Written(1, 2)
+    assert tables.rows() == {"k1": "failure"}
+    assert [dead["record_id"] for dead in tables.dead()] == ["k2", "k3"]
+
+
+def test_an_item_reported_anew_after_its_deletion_is_back(write: Writer, tables: Tables) -> None:
+    later = (SEEN + timedelta(seconds=5)).isoformat()
+    first = [job("k1", revision=1), job("k1", revision=2), job("k1", event="REMOVE", revision=2)]
+    again = [job("k1", revision=1, first_seen=later, conclusion="success")]
+    write.write(first + again)
+    assert tables.rows() == {"k1": "success"}
+    write.write(first)  # yesterday's stream over today's data
+    assert tables.rows() == {"k1": "success"}
 
 
 def test_a_batch_of_nothing_but_poison(write: Writer, tables: Tables) -> None:
@@ -168,3 +226,35 @@ def test_a_table_that_is_away_is_waited_for(write: Writer, tables: Tables, monke
 )
 def test_only_what_blames_a_value_is_quarantined(error: str, blamed: bool) -> None:  # noqa: FBT001 - a column
     assert writer._blames_a_value(DatabaseError(f"Received ClickHouse exception, {error}")) is blamed
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute", "value", "default"),
+    [
+        ("Int64", {"N": "-9223372036854775808"}, "-9223372036854775808", "0"),
+        ("Nullable(UInt16)", {"N": "65535"}, "65535", None),
+        ("Float32", {"N": "-0.5"}, "-0.5", "0"),
+        ("LowCardinality(Nullable(String))", {"S": "é"}, "é", None),
+        ("Nullable(Bool)", {"BOOL": True}, "true", None),
+        ("DateTime('UTC')", {"S": "2026-05-04T05:02:02.9+02:00"}, "2026-05-04 03:02:02", "1970-01-01 00:00:00"),
+        ("Nullable(DateTime64(6, 'UTC'))", {"S": "2026-05-04T03:02:02.000001Z"}, "2026-05-04 03:02:02.000001", None),
+    ],
+)
+def test_columns_that_a_migration_may_add(
+    tables: Tables, kind: str, attribute: dict[str, str], value: str, default: str | None
+) -> None:
+    """Whatever their type; without the field, or with NULL in it, a job has the default."""
+    tables.client.command(f"ALTER TABLE {tables.jobs} ADD COLUMN added {kind}")
+    batch = [job("with"), job("without"), job("null"), job("poison")]
+    for one, given in zip(batch, (attribute, None, {"NULL": True}, {"L": [{"S": "\ud800"}]}), strict=True):
+        if given:
+            one["dynamodb"]["NewImage"]["added"] = given
+    writer_of_all = Writer(tables.client, insert_columns(tables.client, tables.jobs), ["completed"])
+    for some in (batch, batch[:3], batch[:1]):  # one by one beside poison, and as a whole column
+        assert writer_of_all.write(some).rows == min(len(some), 3)
+        found = tables.client.query(f"SELECT dynamoKey, toString(added) FROM {tables.jobs} FINAL")  # noqa: S608 - our own
+        assert {str(key): told for key, told in found.result_rows} == {
+            "with": value,
+            "without": default,
+            "null": default,
+        }

@@ -1,0 +1,115 @@
+"""What the replicator's commands connect to: DynamoDB and its stream, ClickHouse, and a place for dead letters."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
+
+from hud_endpoint.clickhouse.connection import connect
+from hud_endpoint.clickhouse.ddl import insert_columns
+from hud_endpoint.contract import RESULTS_TABLE
+from scripts.replicator.letters import Queue, Table
+from scripts.replicator.writer import TABLE, Writer
+
+if TYPE_CHECKING:
+    import argparse
+
+    from clickhouse_connect.driver.client import Client
+
+    from scripts.replicator.letters import DeadLetters
+
+RECONNECT_SECONDS = 600  # so long at most until columns that a migration has added are written
+_SETTINGS = ("clickhouse_url", "replicate_statuses", "dead_letter_queue_url", "async_insert")
+AWAY = (ClickHouseError, BotoCoreError, ClientError, HTTPError, OSError)  # what a store that is away raises
+
+
+class NoStreamError(Exception):
+    """The table has no stream to read."""
+
+
+def aws(service: str) -> Any:  # noqa: ANN401 - each service's own client
+    """Give a client of an AWS service, which gives up in time for us to try again."""
+    import boto3
+    from botocore.config import Config
+
+    patience = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+    return boto3.client(service, config=patience)  # type: ignore[call-overload]
+
+
+def read_secret() -> None:
+    """Put what the secret that OOT_HUD_SECRETS_ARN names holds for us into the environment. Raises SecretError."""
+    from hud_endpoint.secret_settings import secret_settings
+
+    for name, value in secret_settings(_SETTINGS).items():
+        os.environ[name.upper()] = str(value)
+
+
+def told(error: Exception) -> str:
+    """Give what a store that is away said, in a line."""
+    return " ".join(str(error).split())[:300]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what all commands that bring jobs over have in common."""
+    parser.add_argument("--table", default=os.environ.get("RESULTS_TABLE", RESULTS_TABLE), help="DynamoDB table")
+    parser.add_argument(
+        "--async-insert",
+        action="store_true",
+        default=os.environ.get("ASYNC_INSERT", "") == "true",
+        help="let ClickHouse collect small inserts; it answers when they are durable all the same",
+    )
+    add_target_arguments(parser)
+
+
+def add_target_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says where rows and dead letters are, and of which jobs."""
+    parser.add_argument("--clickhouse-url", default=os.environ.get("CLICKHOUSE_URL", "http://127.0.0.1:8123"))
+    parser.add_argument(
+        "--statuses",
+        type=statuses,
+        default=os.environ.get("REPLICATE_STATUSES", "completed"),
+        help="comma-separated; `in_progress,completed` is what the merged RFC-0054 does (default: completed)",
+    )
+    parser.add_argument(
+        "--dead-letter-queue",
+        default=os.environ.get("DEAD_LETTER_QUEUE_URL", ""),
+        metavar="URL",
+        help="an SQS queue for dead letters (default: the table default.oot_replication_errors)",
+    )
+
+
+def statuses(text: str) -> list[str]:
+    """Read a list of statuses."""
+    return [status.strip() for status in text.split(",") if status.strip()]
+
+
+def make_dead_letters(client: Client, queue_url: str) -> DeadLetters:
+    """Give the place for dead letters."""
+    table = Table(client)
+    return Queue(aws("sqs"), queue_url, table) if queue_url else table
+
+
+def make_writer(client: Client, wanted: list[str], *, queue_url: str = "", asynchronous: bool = False) -> Writer:
+    """Give a writer into the job table as the server has it. Raises ValueError for a column of an unknown type."""
+    columns = insert_columns(client, TABLE)
+    return Writer(client, columns, wanted, make_dead_letters(client, queue_url), asynchronous=asynchronous)
+
+
+def connect_writer(options: argparse.Namespace) -> Writer:
+    """Give the writer that the options of `add_arguments` ask for. Raises AWAY, ValueError."""
+    client = connect(options.clickhouse_url)
+    return make_writer(client, options.statuses, queue_url=options.dead_letter_queue, asynchronous=options.async_insert)
+
+
+def stream_arn(dynamodb: Any, table: str) -> str:  # noqa: ANN401 - a boto3 client
+    """Give the stream of a table. Raises NoStreamError."""
+    arn = dynamodb.describe_table(TableName=table)["Table"].get("LatestStreamArn")
+    if not arn:
+        raise NoStreamError(
+            f"table {table} has no stream: enable it with the view type NEW_AND_OLD_IMAGES (update-table)"
+        )
+    return str(arn)

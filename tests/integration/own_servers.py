@@ -1,0 +1,54 @@
+"""Servers of a test's own, to kill, to stall, or to hold nothing but what the test put in."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import requests
+
+from scripts.local.processes import READY_SECONDS, Process, free_port
+from scripts.ops.create_tables import create_clickhouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=1).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def python(name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str], ready_url: str = "") -> Process:
+    """A Python process, not started yet; without a URL to ask it is ready at once."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
+    ready = (lambda: answers(ready_url)) if ready_url else (lambda: True)
+    return Process(name, [sys.executable, *argv], environment, folder / f"{name}.log", ready)
+
+
+def start(process: Process) -> None:
+    process.start()
+    process.wait_ready(time.monotonic() + READY_SECONDS)
+
+
+@contextmanager
+def own_clickhouse(folder: Path, port: int = 0) -> Iterator[tuple[Process, str]]:
+    """A ClickHouse with our schema, and its URL; it keeps what it holds when it is killed and started again."""
+    port = port or free_port(0, "clickhouse")
+    url = f"http://127.0.0.1:{port}"
+    argv = ["-m", "scripts.local.clickhouse_server", str(folder / "clickhouse"), str(port)]
+    process = python("clickhouse", argv, folder, {}, f"{url}/ping")
+    try:
+        start(process)
+        create_clickhouse(url, "local", 100, "default")
+        yield process, url
+    finally:
+        process.stop()
