@@ -29,6 +29,7 @@ from benchmarks import (
     replicator,
     report_result,
     table,
+    test_stats,
 )
 from scripts.local.stack import stop_on_sigterm
 
@@ -47,6 +48,7 @@ def rooms(*, quick: bool, rows: int | None) -> dict[str, Room]:
         cold_import.NAME: partial(cold_import.measure, cold_import.QUICK if quick else cold_import.FULL),
         report_result.NAME: partial(report_result.measure, report_result.QUICK if quick else report_result.FULL),
         junit.NAME: partial(junit.measure, junit.QUICK if quick else junit.FULL),
+        test_stats.NAME: partial(test_stats.measure, test_stats.QUICK if quick else test_stats.FULL),
         latency.NAME: partial(latency.measure, latency.QUICK if quick else latency.FULL),
         relay.NAME: partial(relay.measure, relay.QUICK if quick else relay.FULL),
         endpoint.NAME: partial(endpoint.measure, endpoint.QUICK if quick else endpoint.FULL),

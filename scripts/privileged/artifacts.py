@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 REPORTS = "test-report"  # pytorch's scripts look for names that begin so
+MOST_OF_JOB = 50
 _ATTEMPT = re.compile(r"-runattempt([0-9]{1,6})(?=-|_|\.|$)")
 _JOB_ID = re.compile(r"_([0-9]{1,19})$")
 _LARGEST_ID = 2**63
@@ -88,7 +89,10 @@ def choose(
     ids = {(job.id, job.attempt) for job in jobs or ()}
     names = {(job.name, job.attempt) for job in jobs or ()}
     known: dict[tuple[str, int | None], Artifact] = {}
-    for artifact in sorted(artifacts, key=lambda one: (one.source != "s3", one.name, one.place)):
+    once = {
+        (artifact.source, artifact.place): artifact for artifact in artifacts
+    }  # pages may shift while they are read
+    for artifact in sorted(once.values(), key=lambda one: (one.source != "s3", one.name, one.place)):
         if not artifact.name.startswith(REPORTS):
             choice.left.append((artifact, "not_reports", "Its name does not begin with test-report."))
             continue
@@ -139,8 +143,11 @@ def _why_not(  # noqa: PLR0911 - a rule a line
 
 
 def by_job(artifacts: Sequence[Artifact]) -> list[list[Artifact]]:
-    """Put the artifacts of each job together: their test cases are summed together."""
+    """Put the artifacts of each job together: their test cases are summed together.
+
+    Beyond MOST_OF_JOB a job has another list, and its own sums there: all files of a list are open at once.
+    """
     jobs: dict[int | None, list[Artifact]] = {}
     for artifact in artifacts:
         jobs.setdefault(artifact.job_id, []).append(artifact)
-    return list(jobs.values())
+    return [job[at : at + MOST_OF_JOB] for job in jobs.values() for at in range(0, len(job), MOST_OF_JOB)]

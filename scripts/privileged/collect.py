@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from scripts.privileged import collect_summary, limits
-from scripts.privileged.artifacts import REPORTS, Artifact, Choice, by_job, choose
+from scripts.privileged.artifacts import Artifact, Choice, by_job, choose
 from scripts.privileged.collected import Collected, artifact_entry
 from scripts.privileged.downloads import Downloads, bare
 from scripts.privileged.exit_codes import FAILED, HELP, NOTHING, PARTLY, STORED, USAGE
@@ -102,10 +102,12 @@ def _collect(options: argparse.Namespace, quotas: Limits, progress: Progress) ->
     collected = Collected(options.out)
     with GitHub(url, token, repo, patience=quotas.rate_limit_seconds, say=progress.say) as github:
         s3 = _s3(options)
-        choice, left = _choose(options, None if options.no_github else github, s3, quotas, progress)
+        choice, expired = _choose(options, None if options.no_github else github, s3, quotas, progress)
         downloads = Downloads(quotas)
 
         def read(artifact: Artifact) -> Iterable[bytes]:
+            if artifact in expired:
+                raise RejectedError("gone", "GitHub has deleted it: it expired.")
             if artifact.source == "s3" and s3 is not None:
                 return s3.read(artifact)
             return bare(github.address(artifact))
@@ -114,7 +116,7 @@ def _collect(options: argparse.Namespace, quotas: Limits, progress: Progress) ->
             "repo": repo,
             "workflow_run_id": options.workflow_run_id,
             "workflow_run_attempt": options.workflow_run_attempt,
-            "artifacts": left,
+            "artifacts": [artifact_entry(artifact, "skipped", *why) for artifact, *why in choice.left],
             "fallbacks": choice.fallbacks,
         }
         whose = Whose(
@@ -145,21 +147,20 @@ def _choose(
     s3: Bucket | Presigned | None,
     quotas: Limits,
     progress: Progress,
-) -> tuple[Choice, list[dict[str, Any]]]:
-    """List both sources and apply the rule for attempts; gives also what the manifest tells of what is not read."""
+) -> tuple[Choice, set[Artifact]]:
+    """List both sources and apply the rule for attempts; gives also those that GitHub lists and no longer has."""
     run_id, attempt = options.workflow_run_id, options.workflow_run_attempt
     found = list(s3.artifacts()) if s3 else []
-    expired: list[dict[str, Any]] = []
+    expired: set[Artifact] = set()
     jobs: list[Job] | None = None
     earlier: dict[int, str] = {}
     started_at = ""
     notes: list[dict[str, str | int]] = []
     if github:
         for artifact, is_expired in github.artifacts(run_id):
-            if is_expired and artifact.name.startswith(REPORTS):
-                expired.append(artifact_entry(artifact, "rejected", "gone", "GitHub has deleted it: it expired."))
-            else:
-                found.append(artifact)
+            found.append(artifact)
+            if is_expired:
+                expired.add(artifact)
         if any(artifact.attempt != attempt for artifact in found):
             try:
                 jobs = github.jobs(run_id, attempt)
@@ -170,7 +171,7 @@ def _choose(
                 notes.append({"rule": "jobs_unknown", "detail": str(error)})
     choice = choose(found, attempt, jobs, earlier, started_at, quotas.artifacts)
     choice.fallbacks.extend(notes)
-    return choice, expired + [artifact_entry(artifact, "skipped", *why) for artifact, *why in choice.left]
+    return choice, expired
 
 
 def _read(

@@ -7,11 +7,10 @@ import tempfile
 import threading
 import time
 from typing import IO, TYPE_CHECKING
-from urllib.request import getproxies, proxy_bypass
 
 import requests
 
-from scripts.privileged.github_api import is_fetched
+from scripts.privileged.github_api import is_fetched, session
 from scripts.privileged.reasons import RejectedError
 
 if TYPE_CHECKING:
@@ -95,25 +94,23 @@ def bare(url: str) -> Iterable[bytes]:
     """
     if not is_fetched(url):
         raise RejectedError("bad_redirect", "It is neither https nor on this machine.")
-    with requests.Session() as session:
-        session.trust_env = False  # no netrc
-        if not proxy_bypass(url.split("/")[2].rpartition("@")[2]):
-            session.proxies.update(getproxies())
-        with session.get(
-            url, headers={"Accept-Encoding": "identity"}, stream=True, allow_redirects=False, timeout=_TIMEOUT
-        ) as answer:
-            if answer.status_code in _GONE:
-                raise RejectedError("gone", f"Its storage answered {answer.status_code}: it is there no longer.")
-            if 300 <= answer.status_code < 400:
-                raise RejectedError("bad_redirect", "Its storage points somewhere else.")
-            if answer.status_code >= 500 or answer.status_code == 429:
-                raise requests.ConnectionError(f"HTTP {answer.status_code}")
-            if answer.status_code != 200:
-                raise RejectedError("download_failed", f"Its storage answered {answer.status_code}.")
-            announced = answer.headers.get("Content-Length", "")
-            size = 0
-            for piece in answer.raw.stream(_PIECE, decode_content=False):
-                size += len(piece)
-                yield piece
-            if announced.isdecimal() and int(announced) != size:
-                raise requests.ConnectionError("it ended too early")
+    headers = {"Accept-Encoding": "identity"}
+    with (
+        session(url) as client,
+        client.get(url, headers=headers, stream=True, allow_redirects=False, timeout=_TIMEOUT) as answer,
+    ):
+        if answer.status_code in _GONE:
+            raise RejectedError("gone", f"Its storage answered {answer.status_code}: it is there no longer.")
+        if 300 <= answer.status_code < 400:
+            raise RejectedError("bad_redirect", "Its storage points somewhere else.")
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise requests.ConnectionError(f"HTTP {answer.status_code}")
+        if answer.status_code != 200:
+            raise RejectedError("download_failed", f"Its storage answered {answer.status_code}.")
+        announced = answer.headers.get("Content-Length", "")
+        size = 0
+        for piece in answer.raw.stream(_PIECE, decode_content=False):
+            size += len(piece)
+            yield piece
+        if announced.isdecimal() and int(announced) != size:
+            raise requests.ConnectionError("it ended too early")

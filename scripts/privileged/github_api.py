@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import github
 import requests
@@ -56,8 +57,7 @@ class GitHub:
             seconds_between_requests=None,
             lazy=True,
         )
-        self._session = requests.Session()
-        self._session.trust_env = False  # else netrc may add a password of its own
+        self._session = session(self._url)
 
     def __enter__(self) -> Self:
         return self
@@ -190,6 +190,15 @@ def _json(answer: requests.Response) -> object:
         return answer.json()
     except ValueError:
         return {}
+
+
+def session(url: str) -> requests.Session:
+    """Give a session for an address that adds no credential by itself, as netrc would; proxies stay."""
+    made = requests.Session()
+    made.trust_env = False
+    if not proxy_bypass(urlsplit(url).hostname or ""):
+        made.proxies.update(getproxies())
+    return made
 
 
 def is_fetched(url: str) -> bool:

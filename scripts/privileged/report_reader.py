@@ -185,7 +185,8 @@ class _Reader:
         read = f"after {self._report.cases + (self._ended is not None):,} test cases"
         if final:
             return RejectedError("cut_off", f"It ends {read} in the middle: {fault}, at line {error.lineno}.")
-        return RejectedError("malformed_xml", f"It is {fault}, at line {error.lineno}, column {error.offset + 1}, {read}.")
+        where = f"line {error.lineno}, column {error.offset + 1}"
+        return RejectedError("malformed_xml", f"It is malformed: {fault}, at {where}, {read}.")
 
     def _refuse_doctype(self, *_: object) -> None:
         raise self._refusal("doctype", "It has a DOCTYPE")

@@ -24,9 +24,9 @@ def _main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a log may not be UTF-8
     if sys.argv[1:] == ["begin"]:
-        from scripts.runner.upload_begin import main
+        from scripts.runner.upload.begin import main
     elif sys.argv[1:] == ["end"]:
-        from scripts.runner.upload_end import main
+        from scripts.runner.upload.end import main
     else:
         sys.exit("%s\nusage: upload_artifacts.py begin | end" % __doc__)  # noqa: UP031 - as above
     return main(dict(os.environ))

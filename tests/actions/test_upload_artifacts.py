@@ -367,7 +367,7 @@ def test_a_cancelled_job_still_uploads(make_job: MakeJob, artifacts: Artifacts) 
 
 def test_a_hostile_environment_changes_nothing(make_job: MakeJob) -> None:
     job = make_job(env={"PYTHONPATH": "shadow", "PYTHONSTARTUP": "x", "PYTHONIOENCODING": "ascii"})
-    for name in ("json", "zipfile", "upload_begin", "scripts"):
+    for name in ("json", "zipfile", "upload", "scripts"):
         write(job, f"shadow/{name}.py", "raise SystemExit(f'{__name__} came from the workspace')")
         write(job, f"{name}.py", "raise SystemExit(f'{__name__} came from the workspace')")
     assert upload(job, path="**").outputs["outcome"] == "uploaded"

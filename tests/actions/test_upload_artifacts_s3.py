@@ -19,7 +19,7 @@ import requests
 
 from scripts.local.actions.job import Job
 from scripts.local.actions.parser import ActionParser
-from scripts.runner.upload_s3 import PART_BYTES
+from scripts.runner.upload.s3 import PART_BYTES
 from tests.actions.fault_proxy import FaultProxy, Passed
 from tests.actions.stand_in_artifacts import USES, Artifacts, members
 

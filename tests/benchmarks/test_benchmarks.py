@@ -28,6 +28,7 @@ from benchmarks import (
     report_result,
     reports,
     table,
+    test_stats,
     timing,
 )
 from benchmarks.result import BenchmarkError, Budget, Row
@@ -46,6 +47,7 @@ ROOMS: dict[str, Callable[[Say], list[Row]]] = {
     "cold-import": lambda say: cold_import.measure(cold_import.Size(runs=1), say),
     "report-result": lambda say: report_result.measure(report_result.Size(cases=20, runs=1), say),
     "junit": lambda say: junit.measure(junit.Size(cases=50, files=2, runs=1, memory_cases=(50,)), say),
+    "test-stats": lambda say: test_stats.measure(test_stats.Size(cases=(60,), files=2, runs=1), say),
     "latency": lambda say: latency.measure(latency.Size(callbacks=6, rate=30), say),
     "relay": lambda say: relay.measure(relay.Size(callbacks=8), say),
     "endpoint": lambda say: endpoint.measure(endpoint.Size(requests=50, limit=5), say),

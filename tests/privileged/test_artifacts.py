@@ -101,6 +101,11 @@ def test_two_of_one_name_in_one_source_are_two() -> None:
     assert choose(twice, 2, JOBS, EARLIER, STARTED, 10).chosen == twice
 
 
+def test_one_that_is_listed_twice_is_one() -> None:
+    artifact = github("test-reports-runattempt2-test_21")
+    assert choose([artifact, artifact], 2, JOBS, EARLIER, STARTED, 10).chosen == [artifact]
+
+
 def test_there_are_never_too_many() -> None:
     choice = choose([s3(f"test-reports-x_{number}.zip", 2) for number in range(5)], 2, JOBS, {}, "", 3)
     assert (len(choice.chosen), [code for _, code, _ in choice.left]) == (3, ["too_many_artifacts"] * 2)
@@ -110,3 +115,8 @@ def test_artifacts_of_a_job_stay_together() -> None:
     names = ["test-reports-a_1", "test-reports-b_2", "test-reports-c_1", "test-reports-d"]
     found = by_job([github(name) for name in names])
     assert [[artifact.job_id for artifact in job] for job in found] == [[1, 1], [2], [None]]
+
+
+def test_never_are_too_many_files_open_for_one_job() -> None:
+    found = by_job([github(f"test-reports-{number}") for number in range(120)])
+    assert [len(job) for job in found] == [50, 50, 20]

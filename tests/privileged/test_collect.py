@@ -210,6 +210,16 @@ def test_only_the_asked_attempt_and_what_it_took_over(github: LocalRuns, tmp_pat
     assert found.fates()["test-reports-runattempt2-x_21"] == ("skipped", "other_attempt")
 
 
+def test_what_expired_matters_only_where_it_is_asked_for(github: LocalRuns, tmp_path: Path) -> None:
+    run = github.add(REPO, attempts=[{"jobs": [{"id": 1, "name": "test"}]}, {"jobs": [{"id": 2, "name": "test"}]}])
+    github.upload(run, "test-reports-runattempt1-x_1", b"x", expired="yes")
+    github.upload(run, "sccache-stats-runattempt2-x_2", b"x", expired="yes")
+    github.upload(run, "test-reports-runattempt2-x_2", report("a"))
+    assert collect(run, tmp_path / "2", attempt=2).fates()["test-reports-runattempt1-x_1"] == ("skipped", "superseded")
+    found = collect(run, tmp_path / "1", attempt=1, code=exit_codes.PARTLY)
+    assert found.fates()["test-reports-runattempt1-x_1"] == ("rejected", "gone")
+
+
 def test_without_the_jobs_nothing_is_guessed(github: LocalRuns, tmp_path: Path) -> None:
     run = github.add(REPO, attempts=[{"jobs": []}, {"jobs": []}])
     for attempt in (1, 2):

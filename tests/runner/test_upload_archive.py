@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scripts.runner import upload_archive, upload_files
-from scripts.runner.upload_archive import Archive, Entry, Read, Reader
-from scripts.runner.upload_manifest import MEMBER, SKIPPED_LISTED, Place, Skipped, Stored, render
+from scripts.runner.upload import archive, files
+from scripts.runner.upload.archive import Archive, Entry, Read, Reader
+from scripts.runner.upload.manifest import MEMBER, SKIPPED_LISTED, Place, Skipped, Stored, render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,11 +27,11 @@ PLACE = Place("example/backend", "240", "1", "test (npu)", "987", {"d": "npu"}, 
 
 
 def entries(folder: Path) -> list[Entry]:
-    found = upload_files.select((".",), folder, include_hidden=True).files
+    found = files.select((".",), folder, include_hidden=True).files
     return [Entry(file, file.name) for file in found]
 
 
-def archive(folder: Path, level: int = 6, last: tuple[str, bytes] | None = None) -> tuple[Archive, Read]:
+def archived(folder: Path, level: int = 6, last: tuple[str, bytes] | None = None) -> tuple[Archive, Read]:
     read = Read([])
     return Archive(entries(folder), read, level, lambda: last), read
 
@@ -49,7 +49,7 @@ FILES = {"b.xml": b"<b/>", "a/ü 1.xml": b"x" * 100_000, "a/empty": b"", "z.bin"
 @pytest.mark.parametrize("level", [0, 1, 6, 9])
 def test_what_goes_in_comes_out(tmp_path: Path, level: int) -> None:
     write(tmp_path, FILES)
-    made, read = archive(tmp_path, level, (MEMBER, b"{}"))
+    made, read = archived(tmp_path, level, (MEMBER, b"{}"))
     data = made.read()
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         assert opened.testzip() is None
@@ -69,7 +69,7 @@ def test_the_same_files_make_the_same_bytes(tmp_path: Path) -> None:
         write(folder, names)
         for path in folder.rglob("*"):
             os.utime(path, (turn * 10**6, turn * 10**6))
-        made, _ = archive(folder)
+        made, _ = archived(folder)
         made.read()
         hashes.add(made.sha256)
     assert len(hashes) == 1
@@ -90,7 +90,7 @@ def test_reading_in_pieces_gives_the_same(blocks: list[bytes], sizes: list[int])
 def test_memory_stays_flat(tmp_path: Path) -> None:
     with (tmp_path / "big.log").open("wb") as stream:
         stream.truncate(96 * 2**20)
-    made, read = archive(tmp_path, 1)
+    made, read = archived(tmp_path, 1)
     gc.collect()
     tracemalloc.start()
     while made.read(2**20):
@@ -103,8 +103,8 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
 
 def test_a_member_that_may_pass_4_gib_has_room_for_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"big": b"x" * 100, "small": b"y"})
-    monkeypatch.setattr(upload_archive, "ZIP64_BYTES", 100)
-    made, _ = archive(tmp_path)
+    monkeypatch.setattr(archive, "ZIP64_BYTES", 100)
+    made, _ = archived(tmp_path)
     with zipfile.ZipFile(io.BytesIO(made.read())) as opened:
         assert opened.testzip() is None
         assert [info.extract_version for info in opened.infolist()] == [45, 20]
@@ -112,7 +112,7 @@ def test_a_member_that_may_pass_4_gib_has_room_for_its_size(tmp_path: Path, monk
 
 def test_files_that_change_meanwhile(tmp_path: Path) -> None:
     write(tmp_path, {"gone": b"1", "grows": b"2" * 10, "shrinks": b"3" * 10, "stays": b"4"})
-    made, read = archive(tmp_path)
+    made, read = archived(tmp_path)
     (tmp_path / "gone").unlink()
     with (tmp_path / "grows").open("ab") as stream:
         stream.write(b"more")

@@ -21,10 +21,10 @@ import sys, types
 sys.path[:] = [path for path in sys.path if "site-packages" not in path]
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from scripts.runner import upload_boto3
-from scripts.runner.upload_messages import UploadError
+from scripts.runner.upload import install_boto3
+from scripts.runner.upload.messages import UploadError
 try:
-    got = upload_boto3.load(Path(sys.argv[1]), print, Path(sys.argv[2]))
+    got = install_boto3.load(Path(sys.argv[1]), print, Path(sys.argv[2]))
     print("got", got.client)
 except UploadError as error:
     print("told", error.message.code, error.message.facts)

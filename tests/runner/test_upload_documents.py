@@ -17,8 +17,8 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from scripts.runner import upload_boto3, upload_end, upload_messages, upload_role
-from scripts.runner.upload_inputs import INPUTS, KINDS
+from scripts.runner.upload import end, install_boto3, messages, role
+from scripts.runner.upload.inputs import INPUTS, KINDS
 from tests.runner.test_documents import placeholders, with_section, words
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def messages_page() -> str:
         "What the action tells when something is wrong, by code; *words* stand for the facts.",
         "",
     ]
-    for code, template in upload_messages.TEMPLATES.items():
+    for code, template in messages.TEMPLATES.items():
         parts += [f"## {code}", "", f"**{template.title}** ({template.level})", ""]
         parts += [each for text in (template.cause, template.remedy) if text for each in (placeholders(text), "")]
         if template.yaml:
@@ -74,23 +74,23 @@ def test_the_page_of_messages_is_the_code_s() -> None:
 
 
 def test_every_message_links_to_its_own_page() -> None:
-    assert upload_messages.PAGE.endswith("/actions/upload-artifacts/MESSAGES.md")
-    assert upload_messages.tell("broke_off").link == f"{upload_messages.PAGE}#broke_off"
-    assert f"{upload_messages.PAGE}#broke_off" in upload_messages.tell("broke_off").text()
+    assert messages.PAGE.endswith("/actions/upload-artifacts/MESSAGES.md")
+    assert messages.tell("broke_off").link == f"{messages.PAGE}#broke_off"
+    assert f"{messages.PAGE}#broke_off" in messages.tell("broke_off").text()
 
 
 def test_every_message_is_told_somewhere() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "scripts" / "runner").glob("upload_*.py"))
-    uses = code.replace((ROOT / "scripts" / "runner" / "upload_messages.py").read_text(), "")
-    for name in upload_messages.TEMPLATES:
+    code = "".join(path.read_text() for path in (ROOT / "scripts" / "runner" / "upload").glob("*.py"))
+    uses = code.replace((ROOT / "scripts" / "runner" / "upload" / "messages.py").read_text(), "")
+    for name in messages.TEMPLATES:
         assert f'"{name}"' in uses, name
 
 
-@pytest.mark.parametrize("code", upload_messages.TEMPLATES)
+@pytest.mark.parametrize("code", messages.TEMPLATES)
 def test_every_template_can_be_filled_in(code: str) -> None:
-    template = upload_messages.TEMPLATES[code]
+    template = messages.TEMPLATES[code]
     names = {name for text in (template.cause, template.remedy) for _, name, _, _ in Formatter().parse(text) if name}
-    message = upload_messages.tell(code, **{name: 7 if name in {"size", "limit"} else "{hostile}" for name in names})
+    message = messages.tell(code, **{name: 7 if name in {"size", "limit"} else "{hostile}" for name in names})
     assert message.level in {"error", "warning", "notice"}
     assert "{hostile}" in message.text() or not names - {"size", "limit"}
     yaml.safe_load(template.yaml)
@@ -124,7 +124,7 @@ def test_one_step_for_windows_and_one_for_all_others() -> None:
 
 def test_the_outputs_of_action_yml_are_the_code_s() -> None:
     told = {name: output["value"] for name, output in ACTION["outputs"].items()}
-    ends = {name: f"steps.posix-end.outputs.{name} || steps.windows-end.outputs.{name}" for name in upload_end.OUTPUTS}
+    ends = {name: f"steps.posix-end.outputs.{name} || steps.windows-end.outputs.{name}" for name in end.OUTPUTS}
     ends["outcome"] += " || 'failed'"  # where there was no Python to tell
     assert told == {name: f"${{{{ {value} }}}}" for name, value in ends.items()}
 
@@ -151,9 +151,7 @@ def test_every_kind_is_in_the_documents() -> None:
 
 
 def test_the_role_s_policies_are_what_the_action_needs() -> None:
-    session = json.loads(
-        upload_role.session_policy("arn:aws:iam::1:role/x", "my-ci-results", "OWNER/REPO/1/1/artifact")
-    )
+    session = json.loads(role.session_policy("arn:aws:iam::1:role/x", "my-ci-results", "OWNER/REPO/1/1/artifact"))
     (allowed,) = policy("permissions")["Statement"]
     asked = session["Statement"][0]
     assert allowed["Action"] == asked["Action"]
@@ -161,7 +159,7 @@ def test_the_role_s_policies_are_what_the_action_needs() -> None:
     (trusted,) = policy("trust")["Statement"]
     assert trusted["Action"] == "sts:AssumeRoleWithWebIdentity"
     conditions = trusted["Condition"]["StringEquals"]
-    assert conditions["token.actions.githubusercontent.com:aud"] == upload_role.AUDIENCE
+    assert conditions["token.actions.githubusercontent.com:aud"] == role.AUDIENCE
     assert "token.actions.githubusercontent.com:repository_id" in conditions
 
 
@@ -178,9 +176,9 @@ def test_the_lock_for_s3_agrees_with_the_project_s() -> None:
 
 
 def test_the_lock_for_s3_needs_the_python_that_the_code_says() -> None:
-    names = re.findall(r"(?m)^([a-z0-9-]+)==", upload_boto3.LOCK.read_text())
+    names = re.findall(r"(?m)^([a-z0-9-]+)==", install_boto3.LOCK.read_text())
     needs = [SpecifierSet(metadata(name)["Requires-Python"]) for name in names]
-    major, minor = upload_boto3.LOCK_NEEDS
+    major, minor = install_boto3.LOCK_NEEDS
     assert all(f"{major}.{minor}" in each for each in needs)
     assert not all(f"{major}.{minor - 1}" in each for each in needs)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.runner import upload_files
-from scripts.runner.upload_messages import UploadError
+from scripts.runner.upload import files
+from scripts.runner.upload.messages import UploadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def names(workspace: Path, *patterns: str, include_hidden: bool = False) -> list[str]:
-    return [file.name for file in upload_files.select(patterns, workspace, include_hidden=include_hidden).files]
+    return [file.name for file in files.select(patterns, workspace, include_hidden=include_hidden).files]
 
 
 VISIBLE = sorted(name for name in TREE if "/." not in name and not name.startswith("."))
@@ -83,7 +83,7 @@ def test_patterns(workspace: Path, patterns: list[str], found: list[str]) -> Non
 
 def test_hidden_files_come_when_asked_for(workspace: Path) -> None:
     assert names(workspace, "**", include_hidden=True) == sorted(TREE)
-    assert upload_files.select(("**",), workspace, include_hidden=False).hidden == 2
+    assert files.select(("**",), workspace, include_hidden=False).hidden == 2
 
 
 def test_absolute_patterns_inside_and_outside(workspace: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_pattern_that_is_no_glob_is_told(workspace: Path) -> None:
 
 
 def test_where_it_was_searched_is_told(workspace: Path) -> None:
-    told = upload_files.select(("reports/*.json", "none/*.x"), workspace, include_hidden=False).searched
+    told = files.select(("reports/*.json", "none/*.x"), workspace, include_hidden=False).searched
     assert f"{workspace}/reports (5 entries)" in told
     assert "none (does not exist)" in told
 
@@ -112,7 +112,7 @@ class TestWindows:
 
     @pytest.fixture(autouse=True)
     def _windows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(upload_files, "os", SimpleNamespace(path=ntpath, sep="\\", name="nt"))
+        monkeypatch.setattr(files, "os", SimpleNamespace(path=ntpath, sep="\\", name="nt"))
 
     @pytest.mark.parametrize(
         ("pattern", "path", "fits"),
@@ -127,20 +127,20 @@ class TestWindows:
     )
     def test_patterns(self, pattern: str, path: str, *, fits: bool) -> None:
         workspace: Any = self.WORKSPACE
-        absolute = upload_files._absolute(pattern, workspace)
-        assert bool(upload_files._regex(absolute, workspace).fullmatch(path.replace("\\", "/"))) is fits
+        absolute = files._absolute(pattern, workspace)
+        assert bool(files._regex(absolute, workspace).fullmatch(path.replace("\\", "/"))) is fits
 
     def test_fixed_parts_and_names(self) -> None:
         workspace: Any = self.WORKSPACE
         for pattern, fixed in (("r/**/*.xml", "D:\\a\\back [end]\\r"), ("C:/t/*.log", "C:\\t"), ("C:/*.log", "C:")):
-            assert upload_files._fixed(upload_files._absolute(pattern, workspace), workspace) == fixed
+            assert files._fixed(files._absolute(pattern, workspace), workspace) == fixed
         for path, name in (
             ("D:\\a\\back [end]\\r\\ü 1.xml", "r/ü 1.xml"),
             ("d:\\A\\BACK [end]\\r.xml", "r.xml"),
             ("C:\\Temp\\x.log", "C/Temp/x.log"),
             ("\\\\server\\share\\x.log", "server/share/x.log"),
         ):
-            assert upload_files._shown(path, str(workspace)) == name
+            assert files._shown(path, str(workspace)) == name
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
@@ -163,13 +163,13 @@ class TestLinks:
         (workspace / "key.xml").symlink_to(secret / "key.xml")
         (workspace / "sneaky.xml").symlink_to("out/key.xml")
         for pattern in ("**/*.xml", "out", "out/*.xml", "out/key.xml"):
-            selection = upload_files.select((pattern,), workspace, include_hidden=False)
+            selection = files.select((pattern,), workspace, include_hidden=False)
             assert not [file for file in selection.files if "secret" in file.real], pattern
             assert {skip.reason for skip in selection.skipped} == {"a link that leads out of the workspace"}, pattern
 
     def test_a_file_that_is_swapped_for_a_link_is_not_read(self, workspace: Path, tmp_path: Path) -> None:
         (tmp_path / "secret.xml").write_text("secret")
-        (file,) = upload_files.select(("top.xml",), workspace, include_hidden=False).files
+        (file,) = files.select(("top.xml",), workspace, include_hidden=False).files
         for swap in (os.symlink, os.link):
             (workspace / "top.xml").unlink()
             swap(tmp_path / "secret.xml", workspace / "top.xml")
@@ -203,7 +203,7 @@ def test_what_cannot_be_read_is_left_out(workspace: Path, monkeypatch: pytest.Mo
     # Root, as which tests may run, can read everything: so the calls refuse.
     monkeypatch.setattr(os, "open", refuse(os.open, "top.xml"))
     monkeypatch.setattr(os, "scandir", refuse(os.scandir, "deep"))
-    selection = upload_files.select(("**",), workspace, include_hidden=False)
+    selection = files.select(("**",), workspace, include_hidden=False)
     assert selection.skipped == [
         ("reports/deep", "a folder that cannot be read"),
         ("top.xml", "it cannot be read (Permission denied)"),
@@ -237,5 +237,5 @@ def test_what_looks_like_a_secret(tmp_path: Path, name: str, content: str, *, se
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
-    (file,) = upload_files.select((name,), tmp_path, include_hidden=True).files
-    assert upload_files.looks_secret(file) is secret
+    (file,) = files.select((name,), tmp_path, include_hidden=True).files
+    assert files.looks_secret(file) is secret

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.runner.upload_inputs import INPUTS, Settings, fails, read
-from scripts.runner.upload_messages import UploadError
+from scripts.runner.upload.inputs import INPUTS, Settings, fails, read
+from scripts.runner.upload.messages import UploadError
 
 
 def settings(**given: str) -> Settings:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.runner.upload_names import FORBIDDEN, MemberNames, artifact_name, clean
+from scripts.runner.upload.names import FORBIDDEN, MemberNames, artifact_name, clean
 
 #: What a collector must find: (kind, attempt, job name, job id) and the name. The S3 key is this with `.zip`.
 VECTORS = [

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from scripts.runner.upload_manifest import Place, Skipped, Stored
-from scripts.runner.upload_pages import FILES_LISTED, PAGE_TYPE, index, kind_of
+from scripts.runner.upload.manifest import Place, Skipped, Stored
+from scripts.runner.upload.pages import FILES_LISTED, PAGE_TYPE, index, kind_of
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 PLACE = Place("o/r", "1", "1", HOSTILE, "9", None, "https://github.com")

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from scripts.runner.upload_inputs import PREFIX_BYTES
-from scripts.runner.upload_role import session_name, session_policy
+from scripts.runner.upload.inputs import PREFIX_BYTES
+from scripts.runner.upload.role import session_name, session_policy
 
 ROLE = "arn:aws:iam::123456789012:role/oot-ci-results"
 

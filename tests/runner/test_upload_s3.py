@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.runner import upload_boto3, upload_s3
-from scripts.runner.upload_messages import UploadError
-from scripts.runner.upload_role import Credentials
-from scripts.runner.upload_s3 import PART_BYTES, Bucket, Store
+from scripts.runner.upload import install_boto3, s3
+from scripts.runner.upload.messages import UploadError
+from scripts.runner.upload.role import Credentials
+from scripts.runner.upload.s3 import PART_BYTES, Bucket, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ NOBODY = Credentials("key", "secret", "token")
 
 
 def store(bucket: Bucket) -> Store:
-    return Store(upload_boto3.load(Path("/nonexistent"), print), bucket, NOBODY, print)
+    return Store(install_boto3.load(Path("/nonexistent"), print), bucket, NOBODY, print)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_any_size_fits_into_the_parts_that_s3_takes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(bucket, "_boto3", bucket._boto3._replace(create_transfer_manager=Manager))
     with bucket._manager(expected):
         pass
-    assert (seen[0].multipart_chunksize, seen[0].max_in_memory_upload_chunks) == (part, upload_s3.IN_FLIGHT)
+    assert (seen[0].multipart_chunksize, seen[0].max_in_memory_upload_chunks) == (part, s3.IN_FLIGHT)
 
 
 def failing(store: Store, code: str, status: int) -> Callable[[], None]:
@@ -98,10 +98,10 @@ def test_what_s3_answers_becomes_one_of_our_messages(code: str, status: int, tol
 
 def test_long_uploads_say_how_far_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    progress = upload_s3._Progress("s3://b/k", said.append)
+    progress = s3._Progress("s3://b/k", said.append)
     progress.on_progress(bytes_transferred=10**6)
     assert said == []
-    monkeypatch.setattr(upload_s3, "SAY_SECONDS", 0.0)
+    monkeypatch.setattr(s3, "SAY_SECONDS", 0.0)
     progress.on_progress(bytes_transferred=41 * 10**6)
     (line,) = said
     assert re.fullmatch(r"s3://b/k: 42 MB sent in \d+ s\.", line)

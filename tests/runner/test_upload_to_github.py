@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.runner import upload_files, upload_to_github
-from scripts.runner.upload_archive import Entry
-from scripts.runner.upload_inputs import read
-from scripts.runner.upload_messages import UploadError
-from scripts.runner.upload_plan import Plan, place_of
-from scripts.runner.upload_story import Story
+from scripts.runner.upload import files, to_github
+from scripts.runner.upload.archive import Entry
+from scripts.runner.upload.inputs import read
+from scripts.runner.upload.messages import UploadError
+from scripts.runner.upload.plan import Plan, place_of
+from scripts.runner.upload.story import Story
 from scripts.runner.workflow_commands import Runner
 
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     ],
 )
 def test_where_artifacts_are(server: str, *, there: bool) -> None:
-    assert upload_to_github.is_there(place_of({"GITHUB_SERVER_URL": server})) is there
+    assert to_github.is_there(place_of({"GITHUB_SERVER_URL": server})) is there
 
 
 def test_a_runner_without_room_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text("<x/>")
-    (file,) = upload_files.select(("a.xml",), tmp_path, include_hidden=False).files
+    (file,) = files.select(("a.xml",), tmp_path, include_hidden=False).files
     settings, place = read({"OOT_PATH": "a.xml"}), place_of({})
     plan = Plan(settings, place, "name", [Entry(file, "a.xml")], [], tmp_path / "not" / "there")
     with pytest.raises(UploadError) as failed:
-        upload_to_github.stage(plan, Runner({}), Story())
+        to_github.stage(plan, Runner({}), Story())
     assert (failed.value.message.code, failed.value.message.facts["size"]) == ("no_room", 4)
 
 

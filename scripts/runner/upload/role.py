@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from scripts.runner import identity
 from scripts.runner.messages import ReportError
-from scripts.runner.upload_messages import UploadError
+from scripts.runner.upload.messages import UploadError
 
 if TYPE_CHECKING:
-    from scripts.runner.upload_boto3 import Boto3
+    from scripts.runner.upload.install_boto3 import Boto3
 
 AUDIENCE = "sts.amazonaws.com"
 SECONDS = 3600

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from scripts.runner.upload_messages import UploadError
+from scripts.runner.upload.messages import UploadError
 
-LOCK = Path(__file__).resolve().parents[2] / "actions" / "upload-artifacts" / "requirements-s3.txt"
+LOCK = Path(__file__).resolve().parents[3] / "actions" / "upload-artifacts" / "requirements-s3.txt"
 LOCK_NEEDS = (3, 10)  # the Python of the locked boto3
 OLDEST = (1, 26)  # knows checksums of parts and AWS_ENDPOINT_URL's forerunners
 INSTALL_SECONDS = 300

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scripts.runner import upload_boto3, upload_manifest, upload_pages, upload_role
-from scripts.runner.upload_archive import Archive, Read
-from scripts.runner.upload_messages import UploadError
-from scripts.runner.upload_s3 import DEFAULT_REGION, Bucket, Store
+from scripts.runner.upload import install_boto3, manifest, pages, role
+from scripts.runner.upload.archive import Archive, Read
+from scripts.runner.upload.messages import UploadError
+from scripts.runner.upload.s3 import DEFAULT_REGION, Bucket, Store
 
 if TYPE_CHECKING:
-    from scripts.runner.upload_plan import Plan
-    from scripts.runner.upload_story import Story
+    from scripts.runner.upload.plan import Plan
+    from scripts.runner.upload.story import Story
     from scripts.runner.workflow_commands import Runner
 
 OPENED = ("logs", "debug")  # kinds whose files people read one by one
@@ -22,20 +22,20 @@ _JSON = "application/json; charset=utf-8"
 def upload(plan: Plan, environ: dict[str, str], runner: Runner, story: Story) -> Read:
     """Upload; raises UploadError while nothing is stored, and tells the story of whatever fails after that."""
     settings, place = plan.settings, plan.place
-    boto3 = upload_boto3.load(plan.temp, runner.say)
+    boto3 = install_boto3.load(plan.temp, runner.say)
     bucket = Bucket(
         settings.s3_bucket, settings.s3_region or DEFAULT_REGION, settings.s3_endpoint_url, settings.public_base_url
     )
     prefix = settings.s3_prefix or f"{place.repository}/{place.run_id}/{place.run_attempt}/artifact"
     credentials = None
     if settings.role_to_assume:
-        credentials = upload_role.assume(
+        credentials = role.assume(
             boto3,
             settings.role_to_assume,
             environ,
-            session=upload_role.session_name(place.repository, place.run_id, place.run_attempt),
+            session=role.session_name(place.repository, place.run_id, place.run_attempt),
             region=bucket.region,
-            policy=upload_role.session_policy(settings.role_to_assume, bucket.name, prefix),
+            policy=role.session_policy(settings.role_to_assume, bucket.name, prefix),
             say=runner.say,
             mask=runner.mask,
         )
@@ -44,7 +44,7 @@ def upload(plan: Plan, environ: dict[str, str], runner: Runner, story: Story) ->
     read = Read(plan.skipped)
 
     def last() -> tuple[str, bytes] | None:
-        return None if plan.is_manifest_beside else (upload_manifest.MEMBER, plan.manifest(read))
+        return None if plan.is_manifest_beside else (manifest.MEMBER, plan.manifest(read))
 
     runner.say(f"Uploading {len(plan.entries):,} files, {plan.size:,} bytes, to s3://{bucket.name}/{base}.zip …")
     archive = Archive(plan.entries, read, settings.compression_level, last)
@@ -72,8 +72,8 @@ def _to_be_read(store: Store, base: str, plan: Plan, read: Read, story: Story) -
             told = why or f"No more than {OPENED_FILES} files are stored so."
             story.tell("objects_missing", count=len(wanted) - len(opened), why=told)
     size = (story.archive_bytes, story.sha256)
-    page = upload_pages.index(plan.place, plan.settings.kind, plan.name, size, read.stored, read.skipped, opened)
-    why = _put(store, f"{base}.html", page, upload_pages.PAGE_TYPE)
+    page = pages.index(plan.place, plan.settings.kind, plan.name, size, read.stored, read.skipped, opened)
+    why = _put(store, f"{base}.html", page, pages.PAGE_TYPE)
     if why:
         story.tell("objects_missing", count=len(read.stored), why=why)
     else:

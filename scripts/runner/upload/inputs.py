@@ -11,7 +11,7 @@ from scripts.runner.delivery import check_url
 from scripts.runner.inputs import Input
 from scripts.runner.messages import ReportError
 from scripts.runner.settings import YES
-from scripts.runner.upload_messages import UploadError
+from scripts.runner.upload.messages import UploadError
 
 KINDS = ("test-reports", "logs", "test-jsons", "debug")
 DESTINATIONS = ("auto", "github", "s3")

@@ -8,14 +8,15 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.runner import delivery, summary, upload_inputs
+from scripts.runner import delivery, summary
 from scripts.runner.messages import ReportError
-from scripts.runner.upload_begin import USED
-from scripts.runner.upload_story import Story
+from scripts.runner.upload import inputs
+from scripts.runner.upload.begin import USED
+from scripts.runner.upload.story import Story
 from scripts.runner.workflow_commands import Runner
 
 if TYPE_CHECKING:
-    from scripts.runner.upload_messages import UploadMessage
+    from scripts.runner.upload.messages import UploadMessage
 
 OUTPUTS = ("outcome", "artifact-url", "destination", "name", "files", "bytes", "sha256", "manifest")
 LINK = "OOT_HUD_ARTIFACT_URL"  # where report-result looks when its `artifact-url` is left out
@@ -37,7 +38,7 @@ def main(environ: dict[str, str]) -> int:
         runner.say(traceback.format_exc())
         story.tell("crashed", why=f"{type(error).__name__}: {error}")
     _tell(environ, runner, story)
-    return 1 if story.must_fail or (story.outcome == "failed" and upload_inputs.fails(environ)) else 0
+    return 1 if story.must_fail or (story.outcome == "failed" and inputs.fails(environ)) else 0
 
 
 def _end(environ: dict[str, str], runner: Runner, story: Story) -> None:

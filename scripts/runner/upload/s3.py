@@ -14,14 +14,14 @@ import zlib
 from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple
 from urllib.parse import quote
 
-from scripts.runner.upload_archive import Reader
-from scripts.runner.upload_messages import UploadError
-from scripts.runner.upload_pages import kind_of
+from scripts.runner.upload.archive import Reader
+from scripts.runner.upload.messages import UploadError
+from scripts.runner.upload.pages import kind_of
 
 if TYPE_CHECKING:
-    from scripts.runner.upload_archive import Archive, Entry
-    from scripts.runner.upload_boto3 import Boto3
-    from scripts.runner.upload_role import Credentials
+    from scripts.runner.upload.archive import Archive, Entry
+    from scripts.runner.upload.install_boto3 import Boto3
+    from scripts.runner.upload.role import Credentials
 
 PART_BYTES = 8 * 1024 * 1024
 PARTS = 9_000  # S3 takes 10,000

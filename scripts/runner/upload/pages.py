@@ -15,7 +15,7 @@ from urllib.parse import quote
 from scripts.runner.workflow_commands import plain
 
 if TYPE_CHECKING:
-    from scripts.runner.upload_manifest import Place, Skipped, Stored
+    from scripts.runner.upload.manifest import Place, Skipped, Stored
 
 PAGE_TYPE = "text/html; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"

@@ -11,8 +11,8 @@ import re
 import stat
 from typing import TYPE_CHECKING, BinaryIO, Iterator, NamedTuple
 
-from scripts.runner.upload_manifest import Skipped
-from scripts.runner.upload_messages import UploadError
+from scripts.runner.upload.manifest import Skipped
+from scripts.runner.upload.messages import UploadError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,16 +11,16 @@ import shutil
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scripts.runner import upload_manifest
-from scripts.runner.upload_archive import Read, UnreadableError
-from scripts.runner.upload_messages import UploadError
+from scripts.runner.upload import manifest
+from scripts.runner.upload.archive import Read, UnreadableError
+from scripts.runner.upload.messages import UploadError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scripts.runner.upload_manifest import Place
-    from scripts.runner.upload_plan import Plan
-    from scripts.runner.upload_story import Story
+    from scripts.runner.upload.manifest import Place
+    from scripts.runner.upload.plan import Plan
+    from scripts.runner.upload.story import Story
     from scripts.runner.workflow_commands import Runner
 
 
@@ -42,7 +42,7 @@ def stage(plan: Plan, runner: Runner, story: Story) -> Read:
         read = _copy(plan, folder)
         story.manifest = plan.save_manifest(read)
         if not plan.is_manifest_beside:
-            shutil.copyfile(story.manifest, str(folder / upload_manifest.MEMBER))
+            shutil.copyfile(story.manifest, str(folder / manifest.MEMBER))
     except OSError as error:
         raise UploadError("no_room", why=error, size=plan.size) from None
     story.outcome, story.destination = "handed", "github"

@@ -10,10 +10,10 @@ import hashlib
 import zipfile
 from typing import TYPE_CHECKING, Any, Callable, Iterator, NamedTuple
 
-from scripts.runner.upload_manifest import Skipped, Stored
+from scripts.runner.upload.manifest import Skipped, Stored
 
 if TYPE_CHECKING:
-    from scripts.runner.upload_files import Found
+    from scripts.runner.upload.files import Found
 
 CHUNK_BYTES = 1024 * 1024
 ZIP64_BYTES = 1024**3  # such a member's header gets room for a size above 4 GiB, which deflate may make of less

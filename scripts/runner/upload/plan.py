@@ -6,15 +6,15 @@ import json
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from scripts.runner import upload_manifest
 from scripts.runner.ci import leg_name
-from scripts.runner.upload_manifest import Place, Skipped
+from scripts.runner.upload import manifest
+from scripts.runner.upload.manifest import Place, Skipped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scripts.runner.upload_archive import Entry, Read
-    from scripts.runner.upload_inputs import Settings
+    from scripts.runner.upload.archive import Entry, Read
+    from scripts.runner.upload.inputs import Settings
 
 
 class Plan(NamedTuple):
@@ -35,17 +35,17 @@ class Plan(NamedTuple):
     @property
     def is_manifest_beside(self) -> bool:
         """Whether the manifest goes beside the archive, and not into it."""
-        return self.settings.kind in upload_manifest.BESIDE
+        return self.settings.kind in manifest.BESIDE
 
     def manifest(self, read: Read) -> bytes:
         """Give the manifest of what was read."""
-        return upload_manifest.render(self.place, self.settings.kind, self.name, read.stored, read.skipped)
+        return manifest.render(self.place, self.settings.kind, self.name, read.stored, read.skipped)
 
     def save_manifest(self, read: Read) -> str:
         """Write the manifest into a folder of its own; gives the file's path."""
         folder = self.temp / f"oot-hud-manifest-{os.urandom(8).hex()}"
         folder.mkdir()
-        path = folder / upload_manifest.MEMBER
+        path = folder / manifest.MEMBER
         path.write_bytes(self.manifest(read))
         return str(path)
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scripts.runner.upload_messages import UploadMessage, tell
+from scripts.runner.upload.messages import UploadMessage, tell
 
 if TYPE_CHECKING:
     from pathlib import Path

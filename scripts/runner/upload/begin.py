@@ -8,19 +8,19 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.runner import upload_files, upload_inputs, upload_manifest, upload_to_github, upload_to_s3
-from scripts.runner.upload_archive import Entry, Read
-from scripts.runner.upload_messages import UploadError
-from scripts.runner.upload_names import MemberNames, artifact_name, clean
-from scripts.runner.upload_plan import Plan, place_of
-from scripts.runner.upload_story import Story
+from scripts.runner.upload import files, inputs, manifest, to_github, to_s3
+from scripts.runner.upload.archive import Entry, Read
+from scripts.runner.upload.messages import UploadError
+from scripts.runner.upload.names import MemberNames, artifact_name, clean
+from scripts.runner.upload.plan import Plan, place_of
+from scripts.runner.upload.story import Story
 from scripts.runner.workflow_commands import Runner, plain
 
 if TYPE_CHECKING:
     from typing import Iterable
 
-    from scripts.runner.upload_inputs import Settings
-    from scripts.runner.upload_manifest import Place
+    from scripts.runner.upload.inputs import Settings
+    from scripts.runner.upload.manifest import Place
 
 USED = "OOT_HUD_UPLOADS"  # what this job has uploaded: `kind/name`, one a line
 _LISTED = 5
@@ -45,23 +45,23 @@ def main(environ: dict[str, str]) -> int:
         story.tell("crashed", why=f"{type(error).__name__}: {error}")
     story.save(path)
     if story.outcome == "handed":
-        beside = story.manifest if story.kind in upload_manifest.BESIDE else ""
+        beside = story.manifest if story.kind in manifest.BESIDE else ""
         runner.set_outputs({"name": story.name, "path": story.folder, "manifest": beside})
     return 0
 
 
 def _begin(environ: dict[str, str], temp: Path, runner: Runner, story: Story) -> None:
-    settings = upload_inputs.read(environ)
+    settings = inputs.read(environ)
     place = place_of(environ)
     story.kind, story.job_name = settings.kind, place.job_name
     workspace = Path(environ.get("GITHUB_WORKSPACE") or ".").absolute()
-    found = upload_files.select(settings.path, workspace, include_hidden=settings.include_hidden)
+    found = files.select(settings.path, workspace, include_hidden=settings.include_hidden)
     if found.skipped:
         _tell_skipped(found, story)
     if not found.files:
         _tell_nothing(settings, found, story)
         return
-    names = MemberNames(upload_manifest.MEMBER)
+    names = MemberNames(manifest.MEMBER)
     entries = [Entry(file, names.take(file.name)) for file in found.files]
     plan = Plan(settings, place, _name(settings, place, environ), entries, found.skipped, temp)
     story.name, story.files, story.bytes = plan.name, len(entries), plan.size
@@ -92,17 +92,17 @@ def _upload(plan: Plan, environ: dict[str, str], runner: Runner, story: Story) -
         story.why = "`s3-bucket` is set" if settings.s3_bucket else "no `s3-bucket` is set"
     if settings.s3_bucket and settings.destination != "github":
         try:
-            return upload_to_s3.upload(plan, environ, runner, story)
+            return to_s3.upload(plan, environ, runner, story)
         except UploadError as error:
-            if settings.destination == "s3" or not upload_to_github.is_there(plan.place):
+            if settings.destination == "s3" or not to_github.is_there(plan.place):
                 raise
             words = error.message.cause.format_map(error.message.facts)
             story.tell("went_to_github", why=f"{words} ({error.message.code})")
             story.why = "S3 failed"
-    return upload_to_github.stage(plan, runner, story)
+    return to_github.stage(plan, runner, story)
 
 
-def _tell_nothing(settings: Settings, found: upload_files.Selection, story: Story) -> None:
+def _tell_nothing(settings: Settings, found: files.Selection, story: Story) -> None:
     story.outcome = "nothing"
     if settings.if_no_files_found == "ignore":
         return
@@ -113,7 +113,7 @@ def _tell_nothing(settings: Settings, found: upload_files.Selection, story: Stor
 
 
 def _tell_files(entries: list[Entry], story: Story) -> None:
-    secret = [entry.file.name for entry in entries if upload_files.looks_secret(entry.file)]
+    secret = [entry.file.name for entry in entries if files.looks_secret(entry.file)]
     if secret:
         story.tell("looks_secret", files=_few(secret))
     renamed = [f"{entry.file.name} is {entry.name}" for entry in entries if entry.name != entry.file.name]
@@ -121,7 +121,7 @@ def _tell_files(entries: list[Entry], story: Story) -> None:
         story.tell("renamed", files=_few(renamed))
 
 
-def _tell_skipped(found: upload_files.Selection, story: Story) -> None:
+def _tell_skipped(found: files.Selection, story: Story) -> None:
     reasons = "; ".join(plain(f"{each.path}: {each.reason}") for each in found.skipped[:_LISTED])
     more = len(found.skipped) - _LISTED
     story.tell("skipped", count=len(found.skipped), reasons=f"{reasons}; and {more} more" if more > 0 else reasons)
