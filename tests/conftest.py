@@ -22,6 +22,14 @@ settings.register_profile("default", deadline=None, derandomize=True)  # the sam
 settings.load_profile("default")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests told with record_property("told", ...), from whichever worker."""
+    for report in terminalreporter.getreports("passed"):
+        for name, told in report.user_properties:
+            if name == "told":
+                terminalreporter.write_line(str(told))
+
+
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on, or touches, what the user's shell points at."""

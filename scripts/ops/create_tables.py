@@ -6,6 +6,7 @@ recorded in default.oot_schema_version. Tables of an earlier release, which reco
 python -m scripts.ops.create_tables                       # AWS_ENDPOINT_URL and CLICKHOUSE_URL say where
 python -m scripts.ops.create_tables --dry-run             # prints what it would create, on all three targets
 python -m scripts.ops.create_tables --dry-run --target cloud
+python -m scripts.ops.create_tables --only clickhouse --target cloud     # deploy/template.yaml makes the others
 python -m scripts.ops.create_tables --check               # says what ClickHouse lacks; exits 1 if it lacks something
 """
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 RELAY_TABLE = "torchci-oot-relay"
 REPLICATOR_TABLE = "torchci-oot-replicator"
+_NOTHING = "nothing, all there"
 
 
 def dynamodb_tables() -> list[dict[str, Any]]:
@@ -125,6 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dry-run", action="store_true", help="print the DDL, change nothing")
     parser.add_argument("--check", action="store_true", help="compare ClickHouse with the code, change nothing")
+    parser.add_argument("--only", choices=("dynamodb", "clickhouse"), help="leave the other store alone")
     parser.add_argument(
         "--target", choices=get_args(Target), help="ClickHouse: one server (default), Cloud, own cluster"
     )
@@ -149,8 +152,13 @@ def main() -> int:
         if options.check:
             return check_clickhouse(url)
         patience = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
-        created = create_dynamodb(boto3.client("dynamodb", config=patience))
-        applied = create_clickhouse(url, options.target or "local", options.retention_days, options.cluster)
+        done = []
+        if options.only != "clickhouse":
+            created = create_dynamodb(boto3.client("dynamodb", config=patience))
+            done.append(f"DynamoDB: created {', '.join(created) or _NOTHING}")
+        if options.only != "dynamodb":
+            applied = create_clickhouse(url, options.target or "local", options.retention_days, options.cluster)
+            done.append(f"ClickHouse: applied {', '.join(applied) or _NOTHING}")
     except MigrationError as error:
         print(f"create_tables: {error}", file=sys.stderr)
         return 1
@@ -158,8 +166,7 @@ def main() -> int:
         told = " ".join(str(error).split())[:500]
         print(f"create_tables: {told} (Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)", file=sys.stderr)
         return 1
-    nothing = "nothing, all there"
-    print(f"DynamoDB: created {', '.join(created) or nothing}; ClickHouse: applied {', '.join(applied) or nothing}")
+    print("; ".join(done))
     return 0
 
 

@@ -27,7 +27,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from scripts.replicator.connections import read_secret
-from scripts.replicator.connections import read_secret
 from scripts.replicator.s3_events import Message, Place, messages
 from scripts.replicator.s3_loader import Loaded, S3Loader
 from scripts.replicator.s3_tables import PREFIXES

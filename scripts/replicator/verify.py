@@ -194,7 +194,6 @@ def verify_handler(event: Any, _context: object) -> dict[str, Any]:  # noqa: ANN
     names may hold CLICKHOUSE_URL.
     """
     read_secret()
-    read_secret()
     told = event if isinstance(event, dict) else {}
     options = _parser("").parse_args(["--json"])
     if "since" in told:

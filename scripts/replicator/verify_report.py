@@ -21,7 +21,7 @@ _COUNTS = ("compared", *KINDS, "in_flight", "poison", "repaired")
 
 @dataclass
 class Report:
-    """Counts of keys, and the first of those that differ; `differences` in metrics is what is left after repairs.
+    """Counts of keys, and the first of those that differ; `differences` in metrics is all that was found.
 
     `in_flight` changed while they were compared; `poison` are items that can never become rows (their reasons are in
     the dead letters); `repaired` are among missing, stale and extra, and are written.
@@ -60,17 +60,17 @@ class Report:
         return json.dumps(asdict(self) | {"since": _iso(self.since), "seconds": round(self.seconds, 3)})
 
     def counts(self) -> dict[str, Any]:
-        """Give the numbers alone."""
+        """Give the numbers alone; what was repaired is among the differences, for somebody should ask why."""
         counts = {name: getattr(self, name) for name in _COUNTS}
-        return {**counts, "differences": self.different, "seconds": round(self.seconds, 3)}
+        found = sum(getattr(self, kind) for kind in KINDS)
+        return {**counts, "differences": found, "seconds": round(self.seconds, 3)}
 
     def emf(self) -> str:
         """Give a log line that CloudWatch turns into metrics (embedded metric format)."""
-        counts = [{"Name": name, "Unit": "Count"} for name in (*_COUNTS, "differences")]
-        metrics = [*counts, {"Name": "seconds", "Unit": "Seconds"}]
+        counts = self.counts()
+        metrics = [{"Name": name, "Unit": "Seconds" if name == "seconds" else "Count"} for name in counts]
         told = {"Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": metrics}
-        values = {**self.counts(), "differences": sum(getattr(self, kind) for kind in KINDS)}
-        return json.dumps({"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [told]}, **values})
+        return json.dumps({"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [told]}, **counts})
 
     def write_prometheus(self, path: Path) -> None:
         """Write metrics for node_exporter's textfile collector, which must never see half a file."""

@@ -452,7 +452,7 @@ class TestCommand:
         assert (told["missing"], told["compared"], told["repaired"], told["differences"]) == (1, 2, 0, 1)
         assert {"Name": "missing", "Unit": "Count"} in told["_aws"]["CloudWatchMetrics"][0]["Metrics"]
         counts = verify.verify_handler({"lag": "0s", "since": "all", "repair": True}, None)
-        assert (counts["missing"], counts["repaired"], counts["differences"]) == (1, 1, 0)
+        assert (counts["missing"], counts["repaired"], counts["differences"]) == (1, 1, 1)
         assert verify.verify_handler(None, None)["missing"] == 0
         with pytest.raises(argparse.ArgumentTypeError, match="'yesterday' is not an age"):
             verify.verify_handler({"since": "yesterday"}, None)

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS default.test_run_summary${on_cluster}
     `meta` Tuple(bucket String, key String),
     `time_inserted` DateTime64(9, 'UTC') DEFAULT now64(9),
     `row_number` UInt64 COMMENT 'Among the good lines of the object',
-    `version` UInt64 COMMENT 'When the object was written (s) and read (ms): a stale load never wins',
+    `version` UInt64 COMMENT 'By when the object was written, then read: a stale load never wins',
     INDEX job_id_index job_id TYPE bloom_filter(0.001) GRANULARITY 1
 )
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}version)
@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS default.test_run_s3${on_cluster}
     `meta` Tuple(bucket String, key String),
     `time_inserted` DateTime64(9, 'UTC') DEFAULT now64(9),
     `row_number` UInt64 COMMENT 'Among the good lines of the object',
-    `version` UInt64 COMMENT 'When the object was written (s) and read (ms): a stale load never wins',
+    `version` UInt64 COMMENT 'By when the object was written, then read: a stale load never wins',
     INDEX job_id_index job_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX name_index name TYPE bloom_filter(0.001) GRANULARITY 1
 )
@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS default.failed_test_runs${on_cluster}
     `meta` Tuple(bucket String, key String),
     `time_inserted` DateTime64(9, 'UTC') DEFAULT now64(9),
     `row_number` UInt64 COMMENT 'Among the good lines of the object',
-    `version` UInt64 COMMENT 'When the object was written (s) and read (ms): a stale load never wins',
+    `version` UInt64 COMMENT 'By when the object was written, then read: a stale load never wins',
     INDEX job_id_index job_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX name_index name TYPE bloom_filter(0.001) GRANULARITY 1
 )
