@@ -7,6 +7,7 @@ measured. Whatever else runs on the machine is measured along; the load at the s
     python -m benchmarks --quick                       # small sizes, under a minute
     python -m benchmarks --only endpoint --only junit
     python -m benchmarks --only dashboards --rows 10000000   # the size that the budget is stated for; minutes
+    python -m benchmarks --rows 10000000 --page docs/performance.md   # all of it, into the document
 """
 
 from __future__ import annotations
@@ -83,8 +84,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes: rougher numbers, under a minute")
     parser.add_argument("--rows", type=_row_count, metavar="N", help="rows behind the dashboards (default: 1,000,000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write machine, rows and failures as JSON as well")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown as well")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table between the markers of this document")
     options = parser.parse_args(argv)
+    if options.page and (options.only or options.quick):
+        parser.error("--page takes a whole run: leave out --only and --quick")
     chosen = {
         name: room
         for name, room in rooms(quick=options.quick, rows=options.rows).items()
@@ -100,8 +103,8 @@ def main(argv: list[str] | None = None) -> int:
     print(table.to_text(found, measured_on))
     if options.json:
         options.json.write_text(table.to_json(found, measured_on, failures))
-    if options.markdown:
-        options.markdown.write_text(table.to_markdown(found, measured_on))
+    if options.page and not failures:
+        options.page.write_text(table.into_page(options.page.read_text(), table.to_markdown(found, measured_on)))
     return 1 if failures else 0
 
 

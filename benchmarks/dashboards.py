@@ -1,7 +1,7 @@
 """Dashboards: how long the queries of each page take over 100 days of jobs, and how the cost follows the window.
 
-Made-up rows are written by ClickHouse itself, in the order of time as they would come; 1 in 50 comes twice. Each page is
-read as the pages' reader reads it, without what is kept between requests; a page's time is that of all its queries
+Made-up rows are written by ClickHouse itself, in the order of time as they would come; 1 in 50 comes twice. Each page
+is read as the pages' reader reads it, without what is kept between requests; a page's time is that of all its queries
 together. Baseline of the summary: the same rows in the layout of production's table, asked as production asks.
 """
 

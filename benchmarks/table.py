@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from benchmarks.result import Budget, Row
 
 HEADERS = ("what", "ours", "baseline", "ratio", "budget", "met")
+BEGIN, END = "<!-- make bench -->", "<!-- end -->"
 _NOTHING = "-"
 
 
@@ -46,6 +47,15 @@ def to_markdown(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
         cells = (*_cells(row), row.note)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def into_page(page: str, shown: str) -> str:
+    """Put the table between the page's markers. Raises ValueError for a page without them."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"the page has no {BEGIN} … {END}")
+    return f"{before}{begin}\n{shown}{end}{after}"
 
 
 def to_json(rows: Sequence[Row], machine: Mapping[str, str], failures: Mapping[str, str]) -> str:

@@ -71,7 +71,13 @@ class RelaySettings(_Settings):
     hud_api_token: SecretStr = Field(min_length=16, description="Service token for HUD")
     hud_public_url: str = Field(default="", description="Where people see HUD; default: the origin of HUD_API_URL")
     dispatch_token: SecretStr = Field(min_length=16, description="Service token of the upstream's webhook")
+    dispatch_token_previous: SecretStr | None = Field(
+        default=None, min_length=16, description="Accepted as well while the token is rotated"
+    )
     callback_signing_key: SecretStr = Field(min_length=32, description="Signs callback tokens (HS256)")
+    callback_signing_key_previous: SecretStr | None = Field(
+        default=None, min_length=32, description="Believed as well while the key is rotated"
+    )
     allowlist: str = Field(description="The allowlist, YAML: a path, s3://bucket/key or a file's page on GitHub")
     allowlist_ttl_seconds: int = Field(default=300, ge=1, description="Age at which the allowlist is read again")
     github_raw_url: SafeUrl = Field(

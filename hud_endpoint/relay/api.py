@@ -52,7 +52,12 @@ def relay_operations(settings: RelaySettings, handler: ResultHandler, metrics: M
 
     async def register_dispatch(request: Request) -> Response:
         """Record a dispatch before it is sent."""
-        require_service_token(request.headers.get(DISPATCH_HEADER), settings.dispatch_token, header=DISPATCH_HEADER)
+        require_service_token(
+            request.headers.get(DISPATCH_HEADER),
+            settings.dispatch_token,
+            settings.dispatch_token_previous,
+            header=DISPATCH_HEADER,
+        )
         dispatch = parse(Dispatch, await read_body(request, _DISPATCH_BYTES))
         return as_json(await run_in_threadpool(handler.register, dispatch, time.time()))
 

@@ -233,8 +233,10 @@ class ResultHandler:
                 "invalid_callback_token", "A result that was left behind must carry its dispatch's callback_token."
             )
         if recorded and callback.callback_token is not None:
-            key = self._settings.callback_signing_key.get_secret_value()
-            check_callback_token(callback.callback_token, recorded.dispatch, key)
+            keys = (self._settings.callback_signing_key, self._settings.callback_signing_key_previous)
+            check_callback_token(
+                callback.callback_token, recorded.dispatch, *(key.get_secret_value() for key in keys if key)
+            )
         if recorded is None and self._settings.dispatch_policy == "required":
             raise RefusedError(
                 "no_dispatch",

@@ -347,7 +347,7 @@ class FailingTest:
     stacktrace: str
     duration: float | None
     failures: int  # jobs of the window in which it failed
-    first_seen: datetime  # on this backend, as far back as history is kept
+    first_seen: datetime  # on this backend, in this window and the one before it
     last_seen: datetime
     is_new: bool  # not failed on this backend in the window before this one
     also_on: tuple[str, ...]  # other backends where it failed in the window
@@ -364,7 +364,7 @@ class FailingTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlowJob:
-    """A job by its duration, over seven days at most."""
+    """A job by its duration on the commits of the matrix's page."""
 
     workflow: str
     job: str

@@ -209,6 +209,37 @@ def test_the_table_as_markdown() -> None:
     assert all(line.replace("\\|", "").count("|") == 8 for line in lines[2:])
 
 
+PAGE = f"# Performance\n\n{table.BEGIN}\nold numbers\n{table.END}\n\nmore\n"
+
+
+def test_the_table_in_a_page() -> None:
+    page = table.into_page(PAGE, table.to_markdown(TOLD, MACHINE))
+    assert page.startswith(f"# Performance\n\n{table.BEGIN}\nMachine: cpu Fast CPU")
+    assert page.endswith(f"{table.END}\n\nmore\n")
+    assert "old numbers" not in page
+    assert table.into_page(page, table.to_markdown(TOLD, MACHINE)) == page
+    with pytest.raises(ValueError, match="make bench"):
+        table.into_page("# Performance\n", "x")
+
+
+def test_the_document_shows_every_room_measured() -> None:
+    """What the document says must come from a whole run: each room has its rows there."""
+    shown = (timing.ROOT / "docs/performance.md").read_text().partition(table.BEGIN)[2].partition(table.END)[0]
+    assert shown.startswith("\nMachine: cpu ")
+    for words in (
+        "import",
+        "report-result",
+        "JUnit",
+        "cases",
+        "callback",
+        "relay",
+        "endpoint",
+        "replicator",
+        "summary",
+    ):
+        assert words in shown
+
+
 def test_the_table_as_json() -> None:
     told = json.loads(table.to_json(TOLD, MACHINE, {"endpoint": "OSError: no"}))
     assert told["machine"] == MACHINE
@@ -230,13 +261,18 @@ def test_help_teaches_every_room_and_option() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--help"], capture_output=True, text=True, check=True, cwd=timing.ROOT
     )
-    for word in (*ROOMS, "--only", "--quick", "--rows", "--json", "--markdown", "make bench"):
+    for word in (*ROOMS, "--only", "--quick", "--rows", "--json", "--page", "make bench"):
         assert word in done.stdout
 
 
 @pytest.mark.parametrize(
     ("argv", "told"),
-    [(["--only", "nothing"], "cold-import"), (["--rows", "many"], "a number"), (["--rows", "5"], "a number")],
+    [
+        (["--only", "nothing"], "cold-import"),
+        (["--rows", "many"], "a number"),
+        (["--rows", "5"], "a number"),
+        (["--quick", "--page", "x.md"], "a whole run"),
+    ],
 )
 def test_a_wrong_option_is_explained(argv: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -257,14 +293,15 @@ def test_the_rest_is_measured_when_a_room_breaks(
 
     monkeypatch.setattr(command, "rooms", lambda **_: {"first": broken, "second": works})
     monkeypatch.setattr(command, "stop_on_sigterm", lambda: None)
-    files = tmp_path / "table.json", tmp_path / "table.md"
-    assert command.main(["--json", str(files[0]), "--markdown", str(files[1])]) == 1
+    told_json, page = tmp_path / "table.json", tmp_path / "page.md"
+    page.write_text(PAGE)
+    assert command.main(["--json", str(told_json), "--page", str(page)]) == 1
     told = capsys.readouterr()
     assert "fast thing" in told.out
     assert "first: could not be measured: BenchmarkError: the server would not start" in told.err
     assert "second: half way" in told.err
-    assert "first" in json.loads(files[0].read_text())["failures"]
-    assert "| fast thing |" in files[1].read_text()
+    assert "first" in json.loads(told_json.read_text())["failures"]
+    assert page.read_text() == PAGE  # half a table would look like a whole one
 
 
 def test_a_missed_budget_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

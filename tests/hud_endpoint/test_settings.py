@@ -104,7 +104,10 @@ class TestEnvironment:
         *((HudSettings, HUD, name, "hunter2") for name in ("internal_api_token", "internal_api_token_previous")),
         *(
             (RelaySettings, RELAY, name, "hunter2")
-            for name in ("hud_api_token", "dispatch_token", "callback_signing_key")
+            for name in (
+                *("hud_api_token", "dispatch_token", "dispatch_token_previous"),
+                *("callback_signing_key", "callback_signing_key_previous"),
+            )
         ),
         (HudSettings, HUD, "retention_days", 0),
         (RelaySettings, RELAY, "hud_api_url", "http://hunter2.example.org/api"),

@@ -106,6 +106,26 @@ class TestCreation:
             assert run(monkeypatch, **stores) == 0
             assert capsys.readouterr().out == f"DynamoDB: created {created}; ClickHouse: applied nothing, all there\n"
 
+    @pytest.mark.parametrize(
+        ("only", "told"), [("dynamodb", "DynamoDB: created"), ("clickhouse", "ClickHouse: applied")]
+    )
+    def test_one_store_alone(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        names: list[str],
+        stores: dict[str, str],
+        nowhere: str,
+        only: str,
+        told: str,
+    ) -> None:
+        away = {"clickhouse": "aws", "dynamodb": "clickhouse"}[only]
+        assert run(monkeypatch, "--only", only, **{**stores, away: nowhere}) == 0  # any touch of the other would fail
+        out = capsys.readouterr().out
+        assert out.startswith(told)
+        assert ";" not in out
+        assert (names[0] in out) == (only == "dynamodb")
+
     def test_what_is_created_has_streams_indexes_and_expiry(
         self, monkeypatch: pytest.MonkeyPatch, names: list[str], stores: dict[str, str], aws: dict[str, Any]
     ) -> None:

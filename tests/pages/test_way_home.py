@@ -43,6 +43,12 @@ def test_a_result_is_seen_running_then_failed_then_in_detail(visitor: Visitor, s
     wait_for(ended, "the end of the job", 40)
     expect(page.locator(".pr-backend")).to_contain_text(REPO)
     page.get_by_role("link", name=name).click()
+
+    def counted() -> bool:
+        page.reload()
+        return page.locator(".trace").count() > 0
+
+    wait_for(counted, "the rollup, which comes every ten seconds", 60)
     expect(page.locator(".trace")).to_contain_text("line 7, in test_matmul")
     expect(page.get_by_role("link", name=f"#{number}")).to_be_visible()
     page.get_by_role("link", name=REPO).first.click()

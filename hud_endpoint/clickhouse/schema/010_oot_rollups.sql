@@ -5,8 +5,7 @@
 -- itself: the generations are read from these few rows. Small granules, so that a window reads little of each backend. A database of its own, because refreshable views need an Atomic one.
 CREATE DATABASE IF NOT EXISTS oot${on_cluster};
 
-ALTER TABLE default.oot_workflow_job${on_cluster}
-    ADD INDEX IF NOT EXISTS inserted_at_index _inserted_at TYPE minmax GRANULARITY 1;
+ALTER TABLE default.oot_workflow_job${on_cluster} ADD INDEX IF NOT EXISTS inserted_at_index _inserted_at TYPE minmax GRANULARITY 1;
 
 CREATE TABLE IF NOT EXISTS oot.backend_hours${on_cluster}
 (
@@ -105,7 +104,8 @@ UNION DISTINCT
 SELECT toStartOfHour(now('UTC')) AS hour;
 
 -- The executions of these hours that have ended, of all attempts. Those that are not superseded are what counts: every
--- check run of the latest attempt of each job.
+-- check run of the latest attempt of each job. The hours are a scalar wherever a refresh needs them: ClickHouse evaluates
+-- the same scalar subquery once a query, so an hour that is touched meanwhile is never marked as computed.
 CREATE VIEW IF NOT EXISTS oot.touched_jobs${on_cluster}
 AS SELECT
     toStartOfHour(toDateTime(first_seen, 'UTC')) AS hour,
@@ -119,7 +119,8 @@ FROM
         duration_seconds,
         cityHash64(downstream_repo, delivery_id, workflow_name, run_id, job_name) AS job
     FROM default.oot_workflow_job FINAL
-    WHERE toDate(first_seen) IN (SELECT toDate(hour) FROM oot.touched_hours) AND status = 'completed'
+    WHERE toDate(first_seen) IN (SELECT toDate(arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours))))
+        AND status = 'completed'
 ) AS jobs
 ANY LEFT JOIN
 (
@@ -128,10 +129,10 @@ ANY LEFT JOIN
         max(run_attempt) AS latest_attempt,
         maxIf(run_attempt, conclusion != 'success') < latest_attempt AS succeeded
     FROM default.oot_workflow_job FINAL
-    WHERE run_attempt > 1 AND toDate(first_seen) >= (SELECT toDate(min(hour)) FROM oot.touched_hours)
+    WHERE run_attempt > 1 AND toDate(first_seen) >= toDate(arrayMin((SELECT groupArray(hour) FROM oot.touched_hours)))
     GROUP BY job
 ) AS reruns USING (job)
-WHERE hour IN (SELECT hour FROM oot.touched_hours);
+WHERE has((SELECT groupArray(hour) FROM oot.touched_hours), hour);
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.backend_hours_mv${on_cluster}
 REFRESH EVERY 10 SECOND APPEND TO oot.backend_hours
@@ -139,7 +140,7 @@ AS SELECT
     hour,
     downstream_repo AS repo,
     event_type,
-    now64(9, 'UTC') AS generation,
+    (SELECT now64(9, 'UTC')) AS generation,
     argMax(downstream_repo_level, first_seen) AS level,
     max(first_seen) AS last_run,
     countIf(conclusion = 'success') AS success,
@@ -161,10 +162,10 @@ WHERE NOT superseded
 GROUP BY hour, repo, event_type
 UNION ALL
 SELECT
-    hour, '', '', now64(9, 'UTC'), '', toDateTime64(0, 3, 'UTC'), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours)), '', '', (SELECT now64(9, 'UTC')), '',
+    toDateTime64(0, 3, 'UTC'), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     arrayReduce('quantilesTimingStateIf(0.5, 0.95)', [toUInt32(0)], [0]), 0, 0,
-    arrayReduce('quantilesTimingStateIf(0.5, 0.95)', [toUInt32(0)], [0])
-FROM oot.touched_hours;
+    arrayReduce('quantilesTimingStateIf(0.5, 0.95)', [toUInt32(0)], [0]);
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.commit_hours_mv${on_cluster}
 REFRESH EVERY 10 SECOND APPEND TO oot.commit_hours
@@ -175,7 +176,7 @@ AS SELECT
     pr_number,
     pytorch_head_sha AS sha,
     event_type,
-    now64(9, 'UTC') AS generation,
+    (SELECT now64(9, 'UTC')) AS generation,
     argMax(downstream_repo_level, jobs.first_seen) AS level,
     countIf(conclusion IN ('success', 'failure', 'timed_out')) AS judged,
     countIf(conclusion IN ('failure', 'timed_out')) AS failed,
@@ -194,9 +195,8 @@ WHERE NOT superseded
 GROUP BY hour, repo, upstream_repo, pr_number, sha, event_type
 UNION ALL
 SELECT
-    hour, '', '', 0, '', '', now64(9, 'UTC'), '', 0, 0, 0, 0, '', toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'),
-    toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC')
-FROM oot.touched_hours;
+    arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours)), '', '', 0, '', '', (SELECT now64(9, 'UTC')), '', 0, 0, 0,
+    0, '', toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC');
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.failed_jobs_mv${on_cluster}
 REFRESH EVERY 10 SECOND APPEND TO oot.failed_jobs
@@ -205,7 +205,7 @@ AS SELECT
     downstream_repo AS repo,
     dynamoKey AS key,
     version,
-    now64(9, 'UTC') AS generation,
+    (SELECT now64(9, 'UTC')) AS generation,
     event_type,
     job,
     superseded,
@@ -215,5 +215,6 @@ AS SELECT
 FROM oot.touched_jobs
 WHERE failed_tests_json != ''
 UNION ALL
-SELECT hour, '', '', 0, now64(9, 'UTC'), '', 0, false, false, '', ''
-FROM oot.touched_hours;
+SELECT
+    arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours)), '', '', 0, (SELECT now64(9, 'UTC')), '', 0, false, false,
+    '', '';

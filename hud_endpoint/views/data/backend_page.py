@@ -10,9 +10,9 @@ from hud_endpoint.errors import RefusedError
 from hud_endpoint.views.data.backends import backend_row, read_trends
 from hud_endpoint.views.data.breakers import baselines
 from hud_endpoint.views.data.failures import read_failures
-from hud_endpoint.views.data.jobs import make_matrix, with_environment
+from hud_endpoint.views.data.jobs import make_matrix, slowest_jobs, with_environment
 from hud_endpoint.views.data.readiness import judge_readiness
-from hud_endpoint.views.data.rows import events, job, latest_attempts, number, utc, window_start
+from hud_endpoint.views.data.rows import events, job, latest_attempts, utc, window_start
 from hud_endpoint.views.data.running import RunningUnknownError
 from hud_endpoint.views.data.triage import FAILED, judge_job
 from hud_endpoint.views.models import (
@@ -22,8 +22,6 @@ from hud_endpoint.views.models import (
     Freshness,
     Matrix,
     Paging,
-    SlowJob,
-    Spread,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
 NIGHTLY_EVENTS = ["nightly", "periodic"]
 NIGHTLY_ROWS = 14
-SLOW_DAYS = 7  # how long jobs take is told by the newest of them
 MAX_ENVIRONMENT = 50
 
 
@@ -85,19 +82,7 @@ def read_backend(
         paging=Paging(page=page, page_rows=PAGE_ROWS, total_rows=int(commits[0]["commits_total"]) if commits else 0),
         failures=failures.tests,
         failures_total=failures.total,
-        slowest_jobs=tuple(
-            SlowJob(
-                workflow=row["workflow"],
-                job=row["job"],
-                duration=Spread(
-                    average=number(row["average"]),
-                    p50=number(row["quantiles"][0]),
-                    p95=number(row["quantiles"][1]),
-                    samples=int(row["samples"]),
-                ),
-            )
-            for row in ask("oot_backend_durations", **window | {"days": min(filters.days, SLOW_DAYS)})
-        ),
+        slowest_jobs=slowest_jobs(matrix),
         slowest_tests=failures.slowest,
         flakiest_tests=failures.flakiest,
         nightly=nightly,

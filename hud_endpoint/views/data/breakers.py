@@ -42,7 +42,7 @@ class Baseline(NamedTuple):
 
 
 def baselines(rows: Iterable[Row]) -> dict[str, Baseline]:
-    """Give the baseline of each backend from rows of oot_commit_baselines.
+    """Give the baseline of each backend from rows of oot_commit_counts.
 
     Leaving one broken commit out of `judged` leaves judged - 1, of which judged - broken are good.
     """
@@ -54,42 +54,36 @@ def baselines(rows: Iterable[Row]) -> dict[str, Baseline]:
     return found
 
 
-def find_breakers(results: Sequence[Row], known: Mapping[str, Baseline]) -> list[Breaker]:
+def find_breakers(commits: Sequence[Row], known: Mapping[str, Baseline]) -> list[Breaker]:
     """Give the breakers among the commits of oot_commit_results, most backends first, then newest."""
-    found = []
-    commits: dict[tuple[str, int, str], list[Row]] = defaultdict(list)
-    for row in results:
-        commits[row["upstream_repo"], int(row["pr_number"]), row["sha"]].append(row)
     newest: dict[tuple[str, int], tuple[object, str]] = {}
-    for (upstream_repo, pr_number, sha), rows in commits.items():
-        place = (min(row["first_seen"] for row in rows), sha)
-        newest[upstream_repo, pr_number] = max(newest.get((upstream_repo, pr_number), place), place)
-    for (upstream_repo, pr_number, sha), rows in commits.items():
-        broken = [row for row in rows if row["broken"] and (base := known.get(row["repo"])) and base.is_well]
-        if len(broken) < 2 or (pr_number and newest[upstream_repo, pr_number][1] != sha):
-            continue
-        found.append(
-            Breaker(
-                upstream_repo=upstream_repo,
-                pr_number=pr_number,
-                sha=sha,
-                is_sha=is_sha(sha),
-                event_type=max(rows, key=lambda row: row["last_seen"])["event_type"],
-                broken=tuple(
-                    _broken(row, known[row["repo"]]) for row in sorted(broken, key=lambda row: str(row["repo"]))
-                ),
-                judged_backends=sum(row["judged"] > 0 for row in rows),
-                tests=(),
-                first_seen=utc(min(row["first_seen"] for row in rows)),
-                last_seen=utc(max(row["last_seen"] for row in rows)),
+    for row in commits:
+        pull_request, place = (row["upstream_repo"], row["pr_number"]), (row["first_seen"], row["sha"])
+        newest[pull_request] = max(newest.get(pull_request, place), place)
+    found = []
+    for row in commits:
+        broken = [one for one in row["backends"] if (base := known.get(one[0])) and base.is_well]
+        is_newest = newest[row["upstream_repo"], row["pr_number"]][1] == row["sha"]
+        if len(broken) >= 2 and (is_newest or not row["pr_number"]):
+            found.append(
+                Breaker(
+                    upstream_repo=row["upstream_repo"],
+                    pr_number=int(row["pr_number"]),
+                    sha=row["sha"],
+                    is_sha=is_sha(row["sha"]),
+                    event_type=row["event_type"],
+                    broken=tuple(_broken(one, known[one[0]]) for one in broken),
+                    judged_backends=int(row["judged_backends"]),
+                    tests=(),
+                    first_seen=utc(row["first_seen"]),
+                    last_seen=utc(row["last_seen"]),
+                )
             )
-        )
     return sorted(found, key=lambda one: (-len(one.broken), -one.last_seen.timestamp(), one.sha))
 
 
-def read_breakers(ask: Ask, filters: Filters) -> tuple[Breaker, ...]:
-    """Ask for what the rule needs, and for the tests that broken backends share."""
-    known = baselines(ask("oot_commit_baselines", days=max(filters.days, BASELINE_DAYS)))
+def read_breakers(ask: Ask, filters: Filters, known: Mapping[str, Baseline]) -> tuple[Breaker, ...]:
+    """Ask for what the rule needs beside the baselines, and for the tests that broken backends share."""
     well = [repo for repo, base in known.items() if base.is_well]
     if len(well) < 2:
         return ()
@@ -118,13 +112,14 @@ def read_breakers(ask: Ask, filters: Filters) -> tuple[Breaker, ...]:
     return tuple(replace(one, tests=tests[one.upstream_repo, one.pr_number, one.sha]) for one in found)
 
 
-def _broken(row: Row, base: Baseline) -> BrokenBackend:
+def _broken(told: tuple[str, str, int, int, str], base: Baseline) -> BrokenBackend:
+    repo, level, broken, judged, run_url = told
     return BrokenBackend(
-        repo=row["repo"],
-        level=row["level"],
-        failed_jobs=int(row["broken"]),
-        judged_jobs=int(row["judged"]),
+        repo=repo,
+        level=level,
+        failed_jobs=int(broken),
+        judged_jobs=int(judged),
         baseline=base.share,
         baseline_commits=base.commits,
-        run_url=row["run_url"],
+        run_url=run_url,
     )

@@ -6,8 +6,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from hud_endpoint.contract import is_sha
-from hud_endpoint.views.data.rows import count, severity, utc
-from hud_endpoint.views.models import Cell, Column, Matrix, MatrixRow
+from hud_endpoint.views.data.rows import count, severity, spread_of, utc
+from hud_endpoint.views.models import Cell, Column, Matrix, MatrixRow, SlowJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hud_endpoint.views.models import Job
 
 MAX_COLUMNS = 100
+RANKED = 10
 
 
 def worst_first(job: Job) -> tuple[int, str, str, str]:
@@ -70,6 +71,18 @@ def _cell(jobs: Sequence[Job], attempts: int) -> Cell | None:
 
 def _commit(job: Job) -> tuple[str, int, str]:
     return job.upstream_repo, job.pr_number, job.sha
+
+
+def slowest_jobs(matrix: Matrix) -> tuple[SlowJob, ...]:
+    """Give how long the jobs on these commits take, slowest median first: those that succeeded or failed."""
+    took: dict[Column, list[float]] = defaultdict(list)
+    for row in matrix.rows:
+        for column, cell in zip(matrix.columns, row.cells, strict=True):
+            for job in cell.jobs if cell else ():
+                if job.duration is not None and job.state in ("success", "failure"):
+                    took[column].append(job.duration)
+    slow = [SlowJob(workflow=column.workflow, job=column.job, duration=spread_of(took[column])) for column in took]
+    return tuple(sorted(slow, key=lambda one: (-(one.duration.p50 or 0), one.workflow, one.job))[:RANKED])
 
 
 def with_environment(rows: Sequence[Row]) -> str:

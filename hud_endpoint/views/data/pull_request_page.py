@@ -44,7 +44,9 @@ def read_pull_request(
             jobs[one.key], deliveries[one.key] = one, delivery
     latest, superseded = latest_attempts(jobs.values(), deliveries)
     any_failed = any(one.state in FAILED for one in jobs.values())
-    base = baselines(ask("oot_commit_baselines", days=BASELINE_DAYS)) if any_failed else {}
+    base: dict[str, Baseline] = {}
+    if any_failed:
+        base = baselines(ask("oot_commit_counts", days=1, baseline_days=BASELINE_DAYS, events=[], repos=[]))
     latest.sort(key=lambda one: (-one.first_seen.timestamp(), one.key))
     kept, left_out = latest[:MAX_JOBS], len(latest[MAX_JOBS:])
     commits = _commits(kept, superseded[:MAX_JOBS], base)

@@ -98,13 +98,6 @@ class ClickHouseReader:
             lambda: read_test(self._ask, name, classname, file, filters, self._now()),
         )
 
-    async def query(self, name: str, parameters: dict[str, Any]) -> Sequence[Row]:
-        """Run one saved query outside of the pages. Raises RefusedError `dashboard_unavailable`."""
-        try:
-            return await anyio.to_thread.run_sync(partial(self._ask, name, **parameters), limiter=self._threads)
-        except UnavailableError as error:
-            raise unavailable() from error
-
     async def rows(self, name: str, **parameters: Any) -> tuple[Sequence[Row], bool]:  # noqa: ANN401
         """Give the rows of a saved query as pages get theirs, and whether they are only the last good ones."""
         key = name, tuple((one, str(value)) for one, value in sorted(parameters.items()))

@@ -67,6 +67,15 @@ def spread(row: Row, name: str) -> Spread:
     return Spread(average=row[f"{name}_seconds"] / samples, p50=number(p50), p95=number(p95), samples=samples)
 
 
+def spread_of(samples: Sequence[float]) -> Spread:
+    """Give the distribution of these samples; quantiles are samples themselves (nearest rank)."""
+    if not samples:
+        return Spread()
+    ordered = sorted(samples)
+    p50, p95 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95))
+    return Spread(average=sum(ordered) / len(ordered), p50=p50, p95=p95, samples=len(ordered))
+
+
 def job(row: Row) -> Job:
     """Give the job execution of a row of oot_pr_jobs or oot_commit_jobs."""
     completed = row["status"] == "completed"

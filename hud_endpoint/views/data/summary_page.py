@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from hud_endpoint.views.data.backends import backend_row, read_trends, total
-from hud_endpoint.views.data.breakers import read_breakers
+from hud_endpoint.views.data.breakers import BASELINE_DAYS, baselines, read_breakers
 from hud_endpoint.views.data.rows import events
 from hud_endpoint.views.data.running import RunningUnknownError
 from hud_endpoint.views.models import Freshness, Summary
@@ -34,13 +34,9 @@ def read_summary(ask: Ask, running_jobs: RunningJobs, filters: Filters, now: dat
     trends = read_trends(ask, filters, now)
     named = [repo for repo in last if filters.text.lower() in repo.lower()]
     shown = [repo for repo in named if filters.level in ("", last[repo]["level"])]
-    prs: dict[str, int] = {}
-    if shown:
-        wanted = shown if len(shown) < len(last) else []
-        prs = {
-            str(row["repo"]): int(row["pull_requests"])
-            for row in ask("oot_pull_request_counts", repos=wanted, **window)
-        }
+    filtered = shown if len(shown) < len(last) else []
+    commits = ask("oot_commit_counts", repos=filtered, baseline_days=max(filters.days, BASELINE_DAYS), **window)
+    prs = {str(row["repo"]): int(row["pull_requests"]) for row in commits} if shown else {}
     try:
         running: dict[str, int] | None = running_jobs.counts(shown)
     except RunningUnknownError:
@@ -66,7 +62,7 @@ def read_summary(ask: Ask, running_jobs: RunningJobs, filters: Filters, now: dat
         pull_requests=prs.get("", 0),
         running=None if running is None else sum(running.values()),
         backends=tuple(sorted(rows, key=_worst_first)),
-        breakers=read_breakers(ask, filters),
+        breakers=read_breakers(ask, filters, baselines(commits)),
         levels=dict(Counter(str(last[repo]["level"]) for repo in named)),
     )
 

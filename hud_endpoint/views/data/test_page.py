@@ -25,8 +25,8 @@ def read_test(ask: Ask, name: str, classname: str, file: str, filters: Filters, 
     """Ask for everything; raises what `ask` raises."""
     test: dict[str, Any] = {"name": name, "classname": classname, "file": file}
     window: dict[str, Any] = {"days": filters.days, "events": events(filters)}
-    found = ask("oot_test_backends", **test, **window)
-    occurrences = ask("oot_test_occurrences", limit=OCCURRENCES, **test, **window) if found else ()
+    occurred = ask("oot_test_backends", **test, **window)
+    found = [row for row in occurred if row["failures"] or row["flaked_jobs"]]
     repos = sorted({str(row["repo"]) for row in found})
     past = ask("oot_failure_past", names=[name], repos=repos, days=filters.days) if found else ()
     last = {str(row["repo"]): row for row in ask("oot_last_runs", **window)}
@@ -56,8 +56,8 @@ def read_test(ask: Ask, name: str, classname: str, file: str, filters: Filters, 
         reason=reason,
         reporting_backends=len(last),
         backends=tuple(backends),
-        occurrences=tuple(_occurrence(row) for row in occurrences),
-        occurrences_total=int(occurrences[0]["occurrences_total"]) if occurrences else 0,
+        occurrences=tuple(_read_occurrences(ask, name, occurred)),
+        occurrences_total=sum(int(row["occurrences"]) for row in occurred),
         variants=tuple(variants),
     )
 
@@ -102,7 +102,22 @@ def _backend(
     )
 
 
-def _occurrence(row: Row) -> Occurrence:
+def _read_occurrences(ask: Ask, name: str, groups: Sequence[Row]) -> list[Occurrence]:
+    """Give the newest failures of all groups, newest first."""
+    newest = sorted(one for row in groups for one in row["newest_failures"])[:OCCURRENCES]
+    if not newest:
+        return []
+    rows = ask(
+        "oot_test_occurrences",
+        name=name,
+        ids=[one[1] for one in newest],
+        days=sorted({one[2] for one in newest}),
+    )
+    told = {row["id"]: row for row in rows}
+    return [_occurrence(told[one[1]], *one[3:]) for one in newest if one[1] in told]
+
+
+def _occurrence(row: Row, run_url: str, artifact_url: str, recovered: object) -> Occurrence:
     return Occurrence(
         repo=row["repo"],
         classname=row["classname"],
@@ -120,7 +135,7 @@ def _occurrence(row: Row) -> Occurrence:
         sha=row["sha"],
         is_sha=is_sha(row["sha"]),
         event_type=row["event_type"],
-        run_url=row["run_url"],
-        artifact_url=row["artifact_url"],
-        recovered=bool(row["recovered"]),
+        run_url=run_url,
+        artifact_url=artifact_url,
+        recovered=bool(recovered),
     )

@@ -21,7 +21,7 @@ from hud_endpoint.relay.dispatch import Dispatches
 from hud_endpoint.relay.ledger import Ledger
 from hud_endpoint.relay.outbox import DEAD, QUEUE, Outbox
 from hud_endpoint.relay.sweeper import Sweeper
-from scripts.ops.create_tables import RELAY_TABLE, dynamodb_tables
+from scripts.ops.create_tables import RELAY_TABLE, REPLICATOR_TABLE, dynamodb_tables
 from scripts.ops.doctor.check import Check
 from scripts.replicator.leases import Leases
 
@@ -73,7 +73,10 @@ def _tables(client: DynamoDBClient) -> Generator[Check, None, list[str]]:
         try:
             table = client.describe_table(TableName=name)["Table"]
         except client.exceptions.ResourceNotFoundException:
-            yield Check(f"table {name}", "fail", "it does not exist", CREATE)
+            if name == REPLICATOR_TABLE:
+                yield Check(f"table {name}", "skip", "it does not exist: only a replicator outside of Lambda needs it")
+            else:
+                yield Check(f"table {name}", "fail", "it does not exist", CREATE)
             continue
         yield _table(name, wanted, dict(table))
         told = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
@@ -193,6 +196,9 @@ def _lag(client: DynamoDBClient, stream_arn: str) -> Iterator[Check]:
                 ages += [
                     time.time() - record["dynamodb"]["ApproximateCreationDateTime"].timestamp() for record in records
                 ]
+    except client.exceptions.ResourceNotFoundException:
+        yield Check("replication", "skip", "no poller keeps its place here: on Lambda, see the function's IteratorAge")
+        return
     except (BotoCoreError, ClientError) as error:
         yield Check("replication", "fail", str(error), "This role needs to read the stream and the replicator's table.")
         return
@@ -204,4 +210,3 @@ def _lag(client: DynamoDBClient, stream_arn: str) -> Iterator[Check]:
         f"{age:,.0f} s behind" if ages else "caught up",
         remedy if age > LATE_SECONDS else "",
     )
-

@@ -125,6 +125,15 @@ class TestCallbackTokens:
             check_callback_token(sign_callback_token(dispatch(**changes), KEY, NOW), dispatch(), KEY)
         assert (caught.value.code, caught.value.status) == ("invalid_callback_token", 401)
 
+    def test_the_previous_key_is_believed_while_it_is_named(self) -> None:
+        token, new_key = sign_callback_token(dispatch(), KEY, NOW), "n" * 32
+        with pytest.raises(RefusedError, match="InvalidSignatureError"):
+            check_callback_token(token, dispatch(), new_key)
+        check_callback_token(token, dispatch(), new_key, KEY)
+        check_callback_token(sign_callback_token(dispatch(), new_key, NOW), dispatch(), new_key, KEY)
+        with pytest.raises(RefusedError, match="InvalidSignatureError"):
+            check_callback_token(sign_callback_token(dispatch(), "x" * 32, NOW), dispatch(), new_key, KEY)
+
     @pytest.mark.parametrize("token", FORGED.values(), ids=FORGED)
     def test_forged_and_expired_ones_are_not(self, token: str) -> None:
         with pytest.raises(RefusedError, match="echo it unchanged") as caught:

@@ -360,31 +360,30 @@ def test_how_a_failing_test_is_known(backends: list[FailingBackend], kind: str) 
     assert standing(backends, 4, "7 days")[0] == kind
 
 
-def commit_result(
-    repo: str, sha: str, broken: int, first: int = 0, pr: int = 7, event: str = "pull_request"
-) -> dict[str, Any]:
-    seen = datetime(2026, 5, 4, tzinfo=UTC) + timedelta(minutes=first)
+def commit_result(sha: str, broken: str, minute: int = 0, pr: int = 7) -> dict[str, Any]:
+    seen = datetime(2026, 5, 4, tzinfo=UTC) + timedelta(minutes=minute)
     return {
-        "upstream_repo": "pytorch/pytorch", "pr_number": pr, "sha": sha, "repo": repo, "event_type": event, "level": "",
-        "judged": 3, "broken": broken, "run_url": "", "first_seen": seen, "last_seen": seen,
+        "upstream_repo": "pytorch/pytorch", "pr_number": pr, "sha": sha, "event_type": "push", "judged_backends": 4,
+        "backends": [(repo, "L2", 1, 3, "") for repo in broken.split()], "first_seen": seen, "last_seen": seen,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("results", "found"),
+    ("commits", "found"),
     [
-        ([("a", "x", 1), ("b", "x", 1)], ["x"]),
-        ([("a", "x", 1), ("b", "x", 0)], []),
-        ([("a", "x", 1), ("sick", "x", 1)], []),
-        ([("a", "x", 1), ("unheard", "x", 1)], []),
-        ([("a", "x", 1), ("b", "x", 1), ("a", "y", 0, 5)], []),  # the PR's newer commit is well
-        ([("a", "x", 0), ("b", "x", 0), ("a", "y", 1, 5), ("b", "y", 1, 5)], ["y"]),
-        ([("a", "x", 1, 0, 0), ("b", "x", 1, 0, 0), ("a", "y", 0, 5, 0)], ["x"]),  # commits that are no PR's
+        ([("x", "a b")], ["x"]),
+        ([("x", "a")], []),
+        ([("x", "a sick")], []),
+        ([("x", "a unheard")], []),
+        ([("x", "a b"), ("y", "", 5)], []),  # the PR's newer commit is well
+        ([("x", ""), ("y", "a b", 5)], ["y"]),
+        ([("x", "a b", 0, 0), ("y", "", 5, 0)], ["x"]),  # commits that are no PR's
+        ([("x", "a b", 5, 1), ("y", "a b c", 0, 2)], ["y", "x"]),  # most backends first
     ],
 )
-def test_the_rule_of_breakers(results: list[tuple[Any, ...]], found: list[str]) -> None:
-    known = {"a": WELL, "b": WELL, "sick": SICK}
-    assert [one.sha for one in find_breakers([commit_result(*row) for row in results], known)] == found
+def test_the_rule_of_breakers(commits: list[tuple[Any, ...]], found: list[str]) -> None:
+    known = {"a": WELL, "b": WELL, "c": WELL, "sick": SICK}
+    assert [one.sha for one in find_breakers([commit_result(*one) for one in commits], known)] == found
 
 
 @given(judged=st.integers(0, 50), data=st.data())

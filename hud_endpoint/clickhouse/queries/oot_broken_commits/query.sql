@@ -1,9 +1,9 @@
--- The newest upstream commits on which at least two of the backends in `repos` are broken.
-SELECT upstream_repo, pr_number, sha, commit
+-- Upstream commits on which at least two of the backends in `repos` are broken: most backends first, then the newest.
+SELECT commit, any(commit_hours.pr_number) AS pr_number
 FROM oot.commit_hours
 WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
     AND broken > 0
-    AND has({repos: Array(String)}, repo)
+    AND repo IN {repos: Array(String)}
     AND (empty({events: Array(String)}) OR has({events: Array(String)}, event_type))
     AND (hour, generation) IN (
         SELECT hour, max(generation)
@@ -11,7 +11,7 @@ WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
         WHERE repo = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
         GROUP BY hour
     )
-GROUP BY upstream_repo, pr_number, sha, commit
+GROUP BY commit
 HAVING uniqExact(repo) >= 2
-ORDER BY max(last_seen) DESC, sha ASC
-LIMIT 100
+ORDER BY uniqExact(repo) DESC, max(last_seen) DESC, commit ASC
+LIMIT 60

@@ -1,28 +1,42 @@
--- How each backend did on the named commits, and on all commits of the PRs with these numbers.
+-- The named commits and all commits of the PRs with these numbers: how many backends judged each, and which are broken
+-- on it, as (repo, level, broken jobs, judged jobs, a run with a broken job).
 SELECT
-    results.upstream_repo AS upstream_repo,
-    results.pr_number AS pr_number,
-    results.sha AS sha,
-    results.commit AS commit,
-    results.repo AS repo,
+    any(results.upstream_repo) AS upstream_repo,
+    any(results.pr_number) AS pr_number,
+    any(results.sha) AS sha,
     argMax(results.event_type, results.last_seen) AS event_type,
-    argMax(results.level, results.last_seen) AS level,
-    sum(results.judged) AS judged,
-    sum(results.broken) AS broken,
-    argMax(results.run_url, (results.broken > 0, results.last_seen)) AS run_url,
+    countIf(results.judged > 0) AS judged_backends,
+    arraySort(groupArrayIf((repo, level, broken, judged, run_url), broken > 0)) AS backends,
     min(results.first_seen) AS first_seen,
     max(results.last_seen) AS last_seen
-FROM oot.commit_hours AS results
-WHERE results.hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-    AND results.repo != ''
-    AND (has({commits: Array(UInt64)}, results.commit) OR has({prs: Array(UInt64)}, results.pr_number))
-    AND (empty({events: Array(String)}) OR has({events: Array(String)}, results.event_type))
-    AND (hour, generation) IN (
-        SELECT hour, max(generation)
-        FROM oot.commit_hours
-        WHERE repo = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-        GROUP BY hour
-    )
-GROUP BY upstream_repo, pr_number, sha, commit, repo
-ORDER BY upstream_repo, pr_number, first_seen, sha, repo
-LIMIT 50000
+FROM
+(
+    SELECT
+        hours.commit AS commit,
+        hours.repo AS repo,
+        any(hours.upstream_repo) AS upstream_repo,
+        any(hours.pr_number) AS pr_number,
+        any(hours.sha) AS sha,
+        argMax(hours.event_type, hours.last_seen) AS event_type,
+        argMax(hours.level, hours.last_seen) AS level,
+        sum(hours.judged) AS judged,
+        sum(hours.broken) AS broken,
+        argMaxIf(hours.run_url, hours.last_seen, hours.broken > 0) AS run_url,
+        min(hours.first_seen) AS first_seen,
+        max(hours.last_seen) AS last_seen
+    FROM oot.commit_hours AS hours
+    WHERE hours.hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
+        AND hours.repo != ''
+        AND (hours.commit IN {commits: Array(UInt64)} OR hours.pr_number IN {prs: Array(UInt64)})
+        AND (empty({events: Array(String)}) OR has({events: Array(String)}, hours.event_type))
+        AND (hour, generation) IN (
+            SELECT hour, max(generation)
+            FROM oot.commit_hours
+            WHERE repo = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
+            GROUP BY hour
+        )
+    GROUP BY commit, repo
+) AS results
+GROUP BY commit
+ORDER BY first_seen, sha
+LIMIT 10000

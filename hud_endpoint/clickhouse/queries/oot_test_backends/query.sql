@@ -1,7 +1,15 @@
--- Where and how often a test failed in the window: by backend, class and file, and the jobs in which it was a flake.
+-- Where and how often a test failed in the window: by backend, class and file, and the jobs in which it was a flake. The
+-- newest failures, in any attempt, are named for oot_test_occurrences.
 WITH
 executions AS (
-    SELECT key, any(version) AS version, any(job) AS job, any(superseded) AS superseded, any(recovered) AS recovered
+    SELECT
+        key,
+        any(version) AS version,
+        any(job) AS job,
+        any(superseded) AS superseded,
+        any(recovered) AS recovered,
+        any(run_url) AS run,
+        any(artifact_url) AS artifacts
     FROM oot.failed_jobs
     WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
         AND repo != ''
@@ -20,13 +28,24 @@ SELECT
     failed.classname AS classname,
     failed.file AS file,
     countIf(NOT executions.superseded) AS failures,
+    count() AS occurrences,
     groupUniqArrayIf(executions.job, executions.recovered) AS flaked_jobs,
     min(failed.first_seen) AS first_in_window,
     max(failed.first_seen) AS last_seen,
-    sumMapIf(map(toDate(failed.first_seen), toUInt64(1)), NOT executions.superseded) AS days
+    sumMapIf(map(toDate(failed.first_seen), toUInt64(1)), NOT executions.superseded) AS days,
+    groupArraySorted(50)(
+        (
+            -toUnixTimestamp64Milli(failed.first_seen),
+            cityHash64(failed.dynamoKey, failed.classname, failed.name, failed.file),
+            toDate(failed.first_seen),
+            executions.run,
+            executions.artifacts,
+            executions.recovered
+        )
+    ) AS newest_failures
 FROM
 (
-    SELECT dynamoKey, version, downstream_repo, classname, file, first_seen
+    SELECT dynamoKey, version, downstream_repo, classname, name, file, first_seen
     FROM default.oot_test_failures AS failed FINAL
     WHERE toDate(first_seen) >= toDate(now('UTC') - toIntervalDay({days: UInt64})) AND failed.name = {name: String}
     AND ({classname: String} = '' OR failed.classname = {classname: String})
@@ -34,6 +53,5 @@ FROM
 ) AS failed
 INNER JOIN executions ON failed.dynamoKey = executions.key AND failed.version = executions.version
 GROUP BY repo, classname, file
-HAVING failures > 0 OR notEmpty(flaked_jobs)
 ORDER BY repo, classname, file
 LIMIT 10000

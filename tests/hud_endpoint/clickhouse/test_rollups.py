@@ -1,0 +1,130 @@
+"""The rollups: refreshed by the hour, only where something came in, and never counting twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hud_endpoint.clickhouse.saved_queries import run
+from tests.hud_endpoint.clickhouse import history
+from tests.integration.waiting import wait_for
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+TABLES = ("backend_hours", "commit_hours", "failed_jobs")
+
+
+def job(repo: str, hours_ago: float, name: str = "test", **changes: Any) -> history.Row:
+    """A finished job of a run of its own."""
+    seen = (datetime.now(UTC) - timedelta(hours=hours_ago)).replace(microsecond=0)
+    return {
+        "dynamoKey": f"{repo}/{name}/{changes.get('run_attempt', 1)}",
+        "downstream_repo": repo,
+        "upstream_repo": "pytorch/pytorch",
+        "delivery_id": f"{repo}-{name}",
+        "workflow_name": "ci",
+        "job_name": name,
+        "run_id": name,
+        "run_attempt": 1,
+        "status": "completed",
+        "conclusion": "success",
+        "started_at": seen,
+        "completed_at": seen,
+        "failed_tests_json": "",
+        "first_seen": seen,
+        "version": 3 * 10**13,
+        "is_deleted": 0,
+        **changes,
+    }
+
+
+def summary(client: Client, repo: str, days: int = 30) -> dict[str, Any] | None:
+    return next((row for row in run(client, "oot_summary", {"days": days}) if row["repo"] == repo), None)
+
+
+def test_refreshing_again_changes_nothing(clickhouse: Client) -> None:
+    repo = "rollup/again"
+    history.load(clickhouse, [job(repo, hours) for hours in (1, 1)] + [job(repo, 50, "other", conclusion="failure")])
+    told = []
+    for _ in range(3):
+        history.refresh(clickhouse)
+        told.append(summary(clickhouse, repo))
+    assert told[0] == told[1] == told[2]
+    assert told[0] is not None
+    assert (told[0]["successes"], told[0]["failures"], told[0]["pass_rate"]) == (1, 1, 0.5)
+
+
+def test_what_leaves_an_hour_is_gone_from_it(clickhouse: Client) -> None:
+    repo = "rollup/deleted"
+    history.load(clickhouse, [job(repo, 100), job(repo, 200, "other")])
+    history.refresh(clickhouse)
+    found = summary(clickhouse, repo)
+    assert found
+    assert found["total"] == 2
+    history.load(clickhouse, [job(repo, 100, is_deleted=1, version=4 * 10**13)] * 2)
+    history.refresh(clickhouse)
+    found = summary(clickhouse, repo)
+    assert found
+    assert found["total"] == 1
+    history.load(clickhouse, [job(repo, 200, "other", is_deleted=1, version=4 * 10**13)] * 2)
+    history.refresh(clickhouse)
+    assert summary(clickhouse, repo) is None
+
+
+def test_a_level_is_that_of_the_newest_job(clickhouse: Client) -> None:
+    repo = "rollup/level"
+    jobs = [job(repo, 9 - number, str(number), downstream_repo_level=f"L{number}") for number in (1, 4, 2)]
+    history.load(clickhouse, [*jobs, job(repo, 1, "newest", downstream_repo_level="L3")])
+    history.refresh(clickhouse)
+    found = summary(clickhouse, repo)
+    assert found
+    assert found["downstream_repo_level"] == "L3"
+
+
+def test_a_refresh_computes_the_hours_that_were_touched_and_no_others(clickhouse: Client) -> None:
+    """As if a minute had passed since the last refresh: its generation is put into the future instead."""
+    repo = "rollup/touched"
+    old = [job(repo, 300, "rerun", conclusion="failure"), job(repo, 400, "untouched")]
+    history.load(clickhouse, old)
+    history.refresh(clickhouse)
+    [[refreshed]] = clickhouse.query("SELECT now()").result_rows
+    later = refreshed + timedelta(seconds=2)
+    wait_for(lambda: clickhouse.query("SELECT now()").result_rows[0][0] >= later, "two seconds later")
+    for table in TABLES:
+        clickhouse.command(
+            f"INSERT INTO oot.{table} (hour, repo, generation) "
+            "SELECT toStartOfHour(now()) - 8000000, '', toDateTime64({at: DateTime}, 9) + 61",
+            parameters={"at": refreshed},
+        )
+    history.load(clickhouse, [job(repo, 1, "rerun", run_attempt=2), job(repo, 2, "new")])
+    touched = {hour for (hour,) in clickhouse.query("SELECT hour FROM oot.touched_hours").result_rows}
+    hours = {
+        name: clickhouse.query(
+            "SELECT toStartOfHour(toDateTime(first_seen, 'UTC')) FROM default.oot_workflow_job FINAL "
+            "WHERE downstream_repo = {repo: String} AND job_name = {name: String} ORDER BY first_seen",
+            parameters={"repo": repo, "name": name},
+        ).result_columns[0]
+        for name in ("rerun", "new", "untouched")
+    }
+    assert {*hours["rerun"], *hours["new"]} <= touched  # the hour of the first attempt too
+    assert not {*hours["untouched"]} & touched
+    history.refresh(clickhouse)
+    found = summary(clickhouse, repo)
+    assert found
+    assert (found["successes"], found["failures"]) == (3, 0)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_no_hour_has_a_key_twice_in_its_latest_generation(clickhouse: Client, table: str) -> None:
+    keys = {
+        "backend_hours": "repo, event_type",
+        "commit_hours": "repo, upstream_repo, pr_number, sha, event_type",
+        "failed_jobs": "repo, key",
+    }[table]
+    latest = f"SELECT *, max(generation) OVER (PARTITION BY hour) AS latest FROM oot.{table}"  # noqa: S608 - ours
+    grouped = f"WHERE generation = latest GROUP BY hour, {keys} HAVING count() > 1"
+    twice = f"SELECT hour, {keys}, count() FROM ({latest}) {grouped}"  # noqa: S608 - ours
+    assert clickhouse.query(twice).result_rows == []
