@@ -52,8 +52,25 @@ class Function:
         self.process.communicate()
 
 
+def allowed(cloudformation: dict[str, Any], name: str) -> list[str]:
+    """Give the actions that a function's role allows."""
+    resources = cloudformation["Resources"]
+    role = resources[f"{name}Role"]["Properties"]
+    policies = [one["PolicyDocument"] for one in role.get("Policies", [])]
+    policies += [
+        resources[one["Ref"]]["Properties"]["PolicyDocument"]
+        for one in role["ManagedPolicyArns"]
+        if isinstance(one, dict) and "Ref" in one
+    ]
+    statements = [one["Fn::If"][1] if "Fn::If" in one else one for policy in policies for one in policy["Statement"]]
+    actions = [one["Action"] if isinstance(one["Action"], list) else [one["Action"]] for one in statements]
+    return sorted(action for some in actions for action in some)
+
+
 @pytest.fixture(scope="module")
-def functions(local_aws: dict[str, Any], created: Created) -> Iterator[Callable[..., Function]]:
+def functions(
+    local_aws: dict[str, Any], created: Created, cloudformation: dict[str, Any]
+) -> Iterator[Callable[..., Function]]:
     """Starts a function of the stack, by its logical id, with what Lambda would give it."""
     known = {one["FunctionName"]: one for one in boto3.client("lambda", **local_aws).list_functions()["Functions"]}
     started: list[Function] = []
@@ -66,6 +83,7 @@ def functions(local_aws: dict[str, Any], created: Created) -> Iterator[Callable[
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_ENDPOINT_URL": local_aws["endpoint_url"],
+            "ALLOWED_ACTIONS": json.dumps(allowed(cloudformation, name)),
             **changes,
         }
         started.append(Function(dict(known[created.resources[name]]), environment))
@@ -115,6 +133,9 @@ def test_a_result_goes_through_all_functions_to_the_page(
 ) -> None:
     to_hud = {"HUD_API_URL": f"{hud}/api/oot/results", "HUD_PUBLIC_URL": hud}
     relay = functions("RelayFunction", **to_hud)
+    for function in (relay, functions("HudFunction")):
+        ready = function(event("GET", "/readyz", None, {}))
+        assert ready["statusCode"] == 200, ready
     delivery = f"lambda-{time.time_ns()}"
     for status in ("in_progress", "completed"):
         callback = {
@@ -147,7 +168,12 @@ def test_a_result_goes_through_all_functions_to_the_page(
     assert shown.status_code == 200
     assert REPO in shown.text
 
-    verified = functions("VerifyFunction")({"since": "1h", "lag": "0s"})
-    assert (verified["missing"], verified["stale"]) == (0, 0)
+    clickhouse.command(
+        "DELETE FROM default.oot_workflow_job WHERE delivery_id = {delivery: String}", parameters={"delivery": delivery}
+    )
+    verify = functions("VerifyFunction")
+    verified = verify({"since": "1h", "lag": "0s", "repair": True})
+    assert (verified["missing"], verified["repaired"]) == (1, 1)
+    assert verify({"since": "1h", "lag": "0s"})["missing"] == 0
     assert functions("OutboxFunction", **to_hud)({})["tried"] == 0
     assert functions("SweepFunction", **to_hud)({})["timed_out"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -14,9 +15,12 @@ import pytest
 
 from hud_endpoint.settings import HudSettings, RelaySettings
 from scripts.ops.create_tables import dynamodb_tables
+from scripts.ops.doctor.backend import ALLOWLIST
+from scripts.ops.doctor.operator import examine
 from tests.deploy.conftest import TEXT
 
 if TYPE_CHECKING:
+    from scripts.local.stack import Stack
     from tests.deploy.conftest import Created
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,3 +171,28 @@ def test_the_stack_is_created_for_real(
     assert len(functions) == 7
     relay = next(one for one in functions if one["Handler"].endswith("relay_handler"))
     assert relay["Environment"]["Variables"]["RELAY_TABLE"] == created.outputs["RelayTableName"]
+
+
+def test_doctor_finds_nothing_lacking_in_it(
+    local_aws: dict[str, Any], created: Created, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"endpoint_url": "ENDPOINT_URL", "region_name": "DEFAULT_REGION", "aws_access_key_id": "ACCESS_KEY_ID"}
+    for name, variable in {**names, "aws_secret_access_key": "SECRET_ACCESS_KEY"}.items():
+        monkeypatch.setenv(f"AWS_{variable}", local_aws[name])
+    monkeypatch.setenv("RESULTS_TABLE", created.outputs["ResultsTableName"])
+    monkeypatch.setenv("RELAY_TABLE", created.outputs["RelayTableName"])
+    monkeypatch.setenv("CLICKHOUSE_URL", stack.state["clickhouse_url"])
+    checks = {check.name: check for check in examine(dict(os.environ))}
+    assert {name for name, check in checks.items() if check.state == "fail"} <= {"sweeper"}  # which nobody starts here
+    assert "IteratorAge" in checks["replication"].seen
+
+
+def test_the_allowlist_is_the_one_that_the_relay_of_today_reads(template: dict[str, Any]) -> None:
+    assert template["Parameters"]["Allowlist"]["Default"] == ALLOWLIST
+    assert ALLOWLIST in (ROOT / "docs/onboarding.md").read_text()
+
+
+def test_the_runbook_names_outputs_that_exist(template: dict[str, Any]) -> None:
+    text = (ROOT / "docs/operating.md").read_text()
+    told = set(re.findall(r"`(\w+(?:Name|Url))`", text))
+    assert {"ResultsTableName", "RelayTableName", "OutboxBucketName"} <= told <= set(template["Outputs"])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scripts.runner.settings import Settings
 
-ALLOWLIST = "https://github.com/pytorch/test-infra/blob/main/.github/allowlist.yml"
+ALLOWLIST = "https://github.com/pytorch/pytorch/blob/main/.github/allowlist.yml"
 RAW_URL = "https://raw.githubusercontent.com"
 SKEW_SECONDS = 20  # the relay's leeway is 30
 EVENTS = ("repository_dispatch", "schedule", "workflow_dispatch", "push", "workflow_run")
