@@ -38,7 +38,9 @@ def check_tag(tag: str, pyproject: str, changelog: str) -> str:
 
 def notes(version: str, changelog: str) -> str:
     """Give the changelog's section of a version, "" when there is none."""
-    found = re.search(rf"^## {re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^## {re.escape(version)}(?:[ \t][^\n]*)?\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
+    )
     return found[1].strip() + "\n" if found else ""
 
 
