@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -24,11 +24,10 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticOmit, core_schema, from_json
+from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic reads its annotations on every Python
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.shortcut import Shortcut, text, without_shortcuts
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -79,7 +78,7 @@ def cut(text: str, limit: int) -> str:
 
 def cut_name(text: str) -> str:
     """Cap a name at NAME_BYTES; a cut one ends in a hash of the whole, so two long names never become one."""
-    if len(text.encode()) <= NAME_BYTES:
+    if len(text) <= NAME_BYTES // 4 or len(text.encode()) <= NAME_BYTES:  # no character has more than 4 bytes
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return f"{cut(text, NAME_BYTES - 13)}~{digest}"
@@ -159,44 +158,29 @@ def _blank_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-def _nothing_is(default: str) -> BeforeValidator:
-    """A null, or an empty text, is the same as nothing said."""
-    return BeforeValidator(lambda value: default if value in (None, "") else value)
+def _drop_nothing(value: object) -> object:
+    """A null, or an empty text, is the same as nothing said: CRCR's HUD takes them so."""
+    if not isinstance(value, dict):
+        return value
+    return {name: entry for name, entry in value.items() if entry is not None and entry != ""}
 
-
-def _leave_nothing_out(value: object) -> object:
-    if value in (None, ""):
-        raise PydanticOmit
-    return value
-
-
-# No character has more than 4 bytes, and one that is seen is no blank.
-_SHORT_NAME = text(longest=NAME_BYTES // 4, pattern="[!-~]")
-_SHORT_LABEL = text(longest=NAME_BYTES // 4)
-_PLAIN_URL = text(longest=URL_BYTES, pattern=r"^https?://[a-z0-9.-]*[a-z](:[0-9]{1,4})?(/[!-\[\]-~]*)?$")
 
 # Bounds stand before the validators that wrap them, and what else is taken is said: JSON Schemas are made of these.
 Environment = Annotated[
     dict[str, str | int | float | bool | None],
     BeforeValidator(_check_environment, json_schema_input_type=dict[str, str | int | float | bool | None]),
 ]
-Id = Annotated[
-    str, BeforeValidator(_to_id, json_schema_input_type=str | int), AfterValidator(_check_id), Shortcut(_SHORT_NAME)
-]
-Name = Annotated[str, AfterValidator(_check_name), Shortcut(_SHORT_NAME)]
-Url = Annotated[str, AfterValidator(_check_url), Shortcut(_PLAIN_URL)]
+Id = Annotated[str, BeforeValidator(_to_id, json_schema_input_type=str | int), AfterValidator(_check_id)]
+Name = Annotated[str, AfterValidator(_check_name)]
+Url = Annotated[str, AfterValidator(_check_url)]
 OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_is_none)]  # CRCR's client sends "" for none
 Repo = Annotated[str, AfterValidator(_check_repo)]
 Time = Annotated[datetime, BeforeValidator(_check_time), AfterValidator(_to_utc)]
 OptionalTime = Annotated[Time | None, BeforeValidator(_blank_is_none)]
 Count = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(_to_count)]
-Seconds = Annotated[float, Field(ge=0, le=10**9), BeforeValidator(_to_count)]
-_PLAIN_SECONDS = core_schema.float_schema(strict=True, ge=0, le=10**9, allow_inf_nan=False)
-Duration = Annotated[Seconds, BeforeValidator(_leave_nothing_out), Shortcut(_PLAIN_SECONDS)]  # of a TypedDict
-Text = Annotated[str, _nothing_is(""), Shortcut(core_schema.str_schema(strict=True)), Field(default="")]
-Label = Annotated[  # a name that may be empty
-    str, AfterValidator(cut_name), _nothing_is(""), Shortcut(_SHORT_LABEL), Field(default="")
-]
+Seconds = Annotated[float, Field(ge=0, le=10**9, strict=True)]  # strict: a JSON number
+Text = Annotated[str, Field(default="")]
+Label = Annotated[str, AfterValidator(cut_name), Field(default="")]  # a name that may be empty
 Attempt = Annotated[
     int,
     Field(ge=1, le=10**6),
@@ -214,14 +198,9 @@ class _Wire(BaseModel):
 
 
 class _Lenient(_Wire):
-    """A null, or an empty text, is the same as nothing: CRCR's HUD takes them so."""
+    """A null, or an empty text, is the same as nothing."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nothing(cls, data: Any) -> Any:  # noqa: ANN401 - whatever the body holds
-        return (
-            {name: value for name, value in data.items() if value not in (None, "")} if isinstance(data, dict) else data
-        )
+    _without_nothing = model_validator(mode="before")(_drop_nothing)
 
 
 class Head(_Lenient):
@@ -269,20 +248,16 @@ class TestResults(_Wire):
 class FailedTest(TypedDict):
     """One failed test, names within their cap; `capped` cuts its texts. Plain data: a callback may hold thousands."""
 
-    name: Annotated[
-        str, AfterValidator(_check_name), _nothing_is(NO_NAME), Shortcut(_SHORT_NAME), Field(default=NO_NAME)
-    ]
+    name: Annotated[str, AfterValidator(_check_name), Field(default=NO_NAME)]
     classname: Label
     file: Label
-    status: Annotated[
-        Literal["failure", "error"],
-        _nothing_is("failure"),
-        Shortcut(core_schema.literal_schema(["failure", "error"])),
-        Field(default="failure"),
-    ]
+    status: Annotated[Literal["failure", "error"], Field(default="failure")]
     message: Text
     stacktrace: Text
-    duration_seconds: NotRequired[Duration]
+    duration_seconds: NotRequired[Seconds]
+
+
+LenientFailedTest = Annotated[FailedTest, BeforeValidator(_drop_nothing)]
 
 
 def capped(test: FailedTest) -> FailedTest:
@@ -313,7 +288,7 @@ class Workflow(_Lenient):
     test_results: TestResults | None = None
     artifact_url: OptionalUrl = None
     # One wrong entry refuses the whole: to list a million of them would take a gigabyte.
-    failed_tests: Annotated[list[FailedTest], FailFast()] = Field(default_factory=list)
+    failed_tests: Annotated[list[LenientFailedTest], FailFast()] = Field(default_factory=list)
     environment: Environment = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -429,7 +404,7 @@ def parse(model: type[M], body: bytes) -> M:
     try:
         return model.model_validate(told)
     except ValidationError as error:
-        problems = without_shortcuts(error.errors(include_url=False, include_input=False))
+        problems = error.errors(include_url=False, include_input=False)
         raise RefusedError("invalid_callback", f"The callback was refused: {_explain(problems)}") from None
 
 

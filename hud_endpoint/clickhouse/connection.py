@@ -16,14 +16,21 @@ logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 def connect(url: str, *, connect_timeout: float = 5, read_timeout: float = 60) -> Client:
     """Connect to `http(s)://[user[:password]@]host[:port]`; clients are not shared between threads.
 
-    Raises clickhouse_connect's OperationalError when the server does not answer.
+    Raises clickhouse_connect's OperationalError when the server does not answer, or `url` is no such URL.
     """
     import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import OperationalError
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:  # "host:8123" would be read as no host at all, and localhost be asked
+        raise OperationalError("ClickHouse's URL must be http(s)://[user[:password]@]host[:port]: set CLICKHOUSE_URL")
     secure = parts.scheme == "https"
     return clickhouse_connect.get_client(
-        host=parts.hostname or "localhost",
+        host=parts.hostname,
         port=parts.port or (8443 if secure else 8123),
         username=unquote(parts.username or "default"),
         password=unquote(parts.password or ""),

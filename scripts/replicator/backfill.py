@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
 from scripts.replicator.backoff import Backoff
-from scripts.replicator.connections import AWAY, add_arguments, aws, connect_writer, told
+from scripts.replicator.connections import AWAY, add_arguments, aws, connect_writer, positive, told, whole
 from scripts.replicator.poller import BATCH
 from scripts.replicator.progress import Progress
-from scripts.replicator.scan import SEGMENTS, pages
+from scripts.replicator.scan import MOST_SEGMENTS, SEGMENTS, pages
 from scripts.replicator.transform import Transform, scanned
 from scripts.replicator.writer import TABLE, Written
 
@@ -139,10 +139,16 @@ def main() -> int:
     parser.add_argument(
         "--since", type=_age, metavar="AGE", help="jobs first seen within 90s, 15m, 6h, 2d (default: all)"
     )
-    parser.add_argument("--segments", type=int, default=SEGMENTS, help="readers at once (default: %(default)s)")
+    parser.add_argument(
+        "--segments",
+        type=whole(1, MOST_SEGMENTS),
+        default=SEGMENTS,
+        metavar="N",
+        help="readers at once (default: %(default)s)",
+    )
     parser.add_argument(
         "--units-per-second",
-        type=float,
+        type=positive,
         default=0,
         metavar="N",
         help="bound the read capacity used (default: no bound)",
@@ -153,7 +159,7 @@ def main() -> int:
     try:
         run(options)
     except (*AWAY, ValueError) as error:
-        print(f"backfill: {told(error)}. What was written stays; run it again.", file=sys.stderr)
+        print(f"backfill: {told(error).rstrip('.')}. What was written stays; run it again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("backfill: stopped. What was written stays; run it again.", file=sys.stderr)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -11,12 +13,12 @@ from urllib3.exceptions import HTTPError
 
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
-from hud_endpoint.contract import RESULTS_TABLE
+from hud_endpoint.contract import RESULTS_TABLE, Status
 from scripts.replicator.letters import Queue, Table
 from scripts.replicator.writer import TABLE, Writer
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Callable
 
     from clickhouse_connect.driver.client import Client
 
@@ -45,7 +47,7 @@ def read_secret() -> None:
     from hud_endpoint.secret_settings import secret_settings
 
     for name, value in secret_settings(_SETTINGS).items():
-        os.environ[name.upper()] = str(value)
+        os.environ[name.upper()] = str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def told(error: Exception) -> str:
@@ -83,8 +85,36 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def statuses(text: str) -> list[str]:
-    """Read a list of statuses."""
-    return [status.strip() for status in text.split(",") if status.strip()]
+    """Read a list of statuses. Raises ArgumentTypeError: with a wrong one, the stream would pass by unwritten."""
+    found = [status.strip() for status in text.split(",") if status.strip()]
+    wrong = [status for status in found if status not in get_args(Status)]
+    if wrong or not found:
+        told = f"{wrong[0]!r} is no status" if wrong else "no status is named"
+        raise argparse.ArgumentTypeError(f"{told}: REPLICATE_STATUSES lists {' and '.join(get_args(Status))}")
+    return found
+
+
+def positive(text: str) -> float:
+    """Read a number above zero. Raises ArgumentTypeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return number
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Give what reads a whole number within these bounds, or raises ArgumentTypeError."""
+
+    def read(text: str) -> int:
+        plain = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+        if not (plain and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def make_dead_letters(client: Client, queue_url: str) -> DeadLetters:

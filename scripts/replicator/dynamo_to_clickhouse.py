@@ -28,8 +28,10 @@ from scripts.replicator.connections import (
     add_arguments,
     aws,
     connect_writer,
+    positive,
     stream_arn,
     told,
+    whole,
 )
 from scripts.replicator.leases import Leases, new_owner
 from scripts.replicator.metrics import Metrics, NoMetrics, PrometheusMetrics
@@ -91,16 +93,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     parser.add_argument("--once", action="store_true", help="stop when the stream is read up")
-    parser.add_argument("--lease-seconds", type=float, default=LEASE_SECONDS, help="default: %(default)s")
+    parser.add_argument("--lease-seconds", type=positive, default=LEASE_SECONDS, help="default: %(default)s")
     parser.add_argument(
         "--batch-seconds",
-        type=float,
+        type=positive,
         default=BATCH_SECONDS,
         help="a busy stream is written this often, in larger batches (default: %(default)s)",
     )
     parser.add_argument(
         "--metrics-port",
-        type=int,
+        type=whole(0, 65535),
         default=os.environ.get("REPLICATOR_METRICS_PORT", "0"),
         metavar="PORT",
         help="serve Prometheus metrics on this port (default: not at all)",
@@ -113,12 +115,19 @@ def main() -> int:
     try:
         metrics: Metrics = NoMetrics()
         if options.metrics_port:
-            metrics = PrometheusMetrics(options.metrics_port, os.environ.get("METRICS_ADDRESS", "127.0.0.1"))
+            metrics = _serve_metrics(options.metrics_port, os.environ.get("METRICS_ADDRESS", "127.0.0.1"))
         run(options, stop, metrics)
     except (NoStreamError, ValueError, OSError) as error:  # also a column of an unknown type, a URL or port of no use
         print(f"replicator: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _serve_metrics(port: int, address: str) -> Metrics:
+    try:
+        return PrometheusMetrics(port, address)
+    except OSError as error:
+        raise OSError(f"metrics can't be served on {address} port {port} ({error}): choose another port") from None
 
 
 if __name__ == "__main__":

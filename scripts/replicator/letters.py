@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from botocore.exceptions import ClientError
 
 from scripts.replicator import records
 
@@ -126,15 +129,24 @@ class Queue:
 
 
 class QueueReader:
-    """Reads the queue again. What is not removed comes back when its time of invisibility is over."""
+    """Reads the queue again. What is not removed is visible again afterwards; killed, it leaves that to the queue."""
 
     def __init__(self, sqs: Any, url: str) -> None:  # noqa: ANN401 - a boto3 client without stubs here
         self._sqs = sqs
         self._url = url
         self._receipts: dict[DeadLetter, list[str]] = {}
+        self._held: set[str] = set()
 
     def pages(self) -> Iterator[list[DeadLetter]]:
         """Give the letters that are visible, as the queue hands them out; other messages are left where they are."""
+        try:
+            yield from self._pages()
+        finally:
+            for receipt in self._held:
+                with suppress(ClientError):  # it took so long that it is visible already
+                    self._sqs.change_message_visibility(QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=0)
+
+    def _pages(self) -> Iterator[list[DeadLetter]]:
         while True:
             answer = self._sqs.receive_message(
                 QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=_INVISIBLE_SECONDS
@@ -143,6 +155,7 @@ class QueueReader:
                 return
             self._receipts.clear()
             for message in messages:
+                self._held.add(message["ReceiptHandle"])
                 try:
                     one = DeadLetter.from_json(message["Body"])
                 except ValueError:
@@ -156,6 +169,7 @@ class QueueReader:
         for one in letters:
             for receipt in self._receipts[one]:
                 self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
+                self._held.discard(receipt)
 
 
 def _tell(letters: Sequence[DeadLetter]) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
 SEGMENTS = 4
+MOST_SEGMENTS = 64  # each is a thread with a page of up to 1 MB
 _PATIENCE_SECONDS = 0.1
 
 

@@ -188,6 +188,9 @@ def version(first_seen: timedelta, rank: int, revision: int) -> int:
     rank, is the last word. An item that was deleted and then reported anew (a new `first_seen`, from revision 1 on)
     lives again; a late copy of the deleted report carries the old `first_seen` and stays dead. Lives are told apart by
     the second of the day, because the day itself is part of the table's sorting key.
+
+    One thing no version can tell: CRCR's HUD, writing over an ended item of ours, leaves its revision as it was. Of the
+    two ends, the last to arrive is shown.
     """
     return first_seen.seconds * LIFE_STEP + rank * RANK_STEP + revision
 
@@ -203,11 +206,12 @@ def _derive(image: Image, record: Record) -> tuple[timedelta, timedelta, timedel
     removed = record["eventName"] == "REMOVE"
     # The sweeper's time of completion is its own, hours after the job fell silent.
     swept = image.get("origin") == _BY_THE_SWEEPER
+    rank = TOMBSTONE_RANK if removed else 1 if not completed else 2 if swept else 3
     revision = image.get("revision")
     if revision is None or "NULL" in revision:
-        found = _written_at(record) // _MILLISECOND
+        # The stream's times are of whole seconds: within one, the rank tells a job's start from its end.
+        found = _written_at(record) // _MILLISECOND + rank
     else:
-        rank = TOMBSTONE_RANK if removed else 1 if not completed else 2 if swept else 3
         found = version(seen, rank, _revision(revision))
     if not completed:
         return seen, started_at or seen, completed_at or _NONE, not started_at, found, int(removed)

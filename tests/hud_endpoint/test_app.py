@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import requests
 
 from hud_endpoint import app as apps
 from hud_endpoint.app import hud, relay
+from hud_endpoint.contract import RelayPayload, parse
 from hud_endpoint.results import api
 from hud_endpoint.results.store import Outcome, ResultStore
 from hud_endpoint.settings import HudSettings
@@ -57,6 +60,24 @@ def test_a_function_that_takes_results_in_never_builds_them(pages_built: list[Hu
         assert requests.get(url + path, timeout=10).status_code == 405
     assert requests.get(f"{url}/healthz", timeout=10).status_code == 200
     assert pages_built == []
+
+
+@pytest.mark.usefixtures("aws_environment")
+def test_a_body_of_a_million_objects_keeps_the_garbage_collector_quiet() -> None:
+    hud(HudSettings(internal_api_token=TOKEN))
+    body = json.dumps(relay_payload() | {"ignored": [[]] * 500_000}).encode()
+    runs = 0
+
+    def count(phase: str, _info: object) -> None:
+        nonlocal runs
+        runs += phase == "start"
+
+    gc.callbacks.append(count)
+    try:
+        parse(RelayPayload, body)
+    finally:
+        gc.callbacks.remove(count)
+    assert runs < 100
 
 
 @pytest.mark.usefixtures("aws_environment")

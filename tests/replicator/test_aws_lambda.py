@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import uuid
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.replicator import aws_lambda
+from scripts.replicator import aws_lambda, connections
 from scripts.replicator.aws_lambda import stream_handler
 from scripts.replicator.records import to_event
 from tests.replicator.records import record
@@ -129,6 +131,26 @@ def test_while_the_dead_letters_store_is_away_as_well(
     failed = stream_handler(event(repo, {}, {"first_seen": "x"}), None)
     assert failed == {"batchItemFailures": [{"itemIdentifier": "500"}]}
     assert dead(clickhouse, repo) == []
+
+
+@pytest.mark.parametrize(("told", "named"), [("complete", "'complete' is no status"), ("", "no status is named")])
+def test_a_wrong_status_lets_no_record_pass_by_unwritten(
+    environment: pytest.MonkeyPatch, repo: str, told: str, named: str
+) -> None:
+    environment.setenv("REPLICATE_STATUSES", told)
+    with pytest.raises(ArgumentTypeError, match=f"{named}: REPLICATE_STATUSES lists in_progress and completed"):
+        stream_handler(event(repo, {}), None)
+
+
+def test_what_a_secret_holds_is_read_as_from_the_environment(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setattr("hud_endpoint.aws.secret_text", lambda _: '{"ASYNC_INSERT": true, "OTHER": "x"}')
+    environment.setenv("OOT_HUD_SECRETS_ARN", "arn")
+    environment.setenv("ASYNC_INSERT", "")
+    connections.read_secret()
+    assert os.environ["ASYNC_INSERT"] == "true"
+    assert "OTHER" not in os.environ
 
 
 @pytest.mark.parametrize("told", [{}, {"Records": []}])

@@ -109,7 +109,18 @@ def test_a_window_leaves_the_older_jobs_out(command: Any, jobs: Jobs) -> None:
     assert jobs.rows().keys() == {"new", "of crcr's hud"}
 
 
-@pytest.mark.parametrize("flags", [["--since", "yesterday"], ["--since", "3"], ["--segments", "x"]], ids=str)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--since", "yesterday"],
+        ["--since", "3"],
+        ["--segments", "0"],
+        ["--segments", "65"],
+        ["--units-per-second", "-1"],
+        ["--statuses", "complete"],
+    ],
+    ids=str,
+)
 def test_a_wrong_flag_is_told(command: Any, flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command(*flags)

@@ -73,7 +73,6 @@ def place(clickhouse: Client, aws: dict[str, Any], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(writer, "TABLE", made.jobs)
     monkeypatch.setattr(dead_letters, "TABLE", made.jobs)
     monkeypatch.setattr(letters, "TABLE", made.errors)
-    monkeypatch.setattr(letters, "_INVISIBLE_SECONDS", 1)
     yield made
     made.drop()
     sqs.close()
@@ -148,19 +147,6 @@ def test_a_list_changes_nothing(place: Place, command: Any, capsys: pytest.Captu
         assert "3 dead letters" in out
         assert "dynamodb-stream  'k2'  number-k2" in out
         assert (len(place.in_table()), place.in_queue()) == (2, 1)
-        _wait_until_visible(place)
-
-
-def _wait_until_visible(place: Place) -> None:
-    from tests.integration.waiting import wait_for
-
-    name = "ApproximateNumberOfMessages"
-    wait_for(
-        lambda: (
-            place.sqs.get_queue_attributes(QueueUrl=place.queue_url, AttributeNames=[name])["Attributes"][name] == "1"
-        ),
-        "the message",
-    )
 
 
 def test_a_drop_needs_a_choice(place: Place, command: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -248,7 +248,8 @@ class TestVersions:
             ({"origin": "job", "revision": 3}, 3 * 10**13 + 3),
             ({"origin": "deferred", "revision": 3}, 3 * 10**13 + 3),
             ({"origin": None, "revision": 3}, 3 * 10**13 + 3),
-            ({"revision": None}, CREATED_MS),
+            ({"revision": None}, CREATED_MS + 3),
+            ({"status": "in_progress", "revision": None}, CREATED_MS + 1),
         ],
         ids=str,
     )
@@ -460,7 +461,7 @@ class TestTimes:
 
     def test_a_record_without_a_time_of_its_own_is_no_poison(self) -> None:
         bare = record(created=None, revision=None, first_seen=None, started_at=None, completed_at=None)
-        assert (made(bare)["version"], made(bare)["first_seen"]) == (0, EPOCH)
+        assert (made(bare)["version"], made(bare)["first_seen"]) == (3, EPOCH)
 
 
 @given(PAYLOADS)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound=ASGIApp)
 
 
-class Later(Generic[A]):
+class LazyApp(Generic[A]):
     """Serves what `build` gives. Where there is a start-up (a server's, not Lambda's), it is built there."""
 
     def __init__(self, build: Callable[[], A]) -> None:
