@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from hud_endpoint.contract import RELAY_BODY_BYTES
-from scripts.privileged.copy_stream import opened
-from scripts.privileged.deferred_archive import ARCHIVE_BYTES, ArchiveError, read_callback
-from scripts.privileged.deferred_callbacks import MAX_CALLBACKS, REASONS, Rejected, Report, refusal, reports
+from scripts.privileged import which_run
+from scripts.privileged.callbacks.archive import ARCHIVE_BYTES, ArchiveError, read_callback
+from scripts.privileged.callbacks.matching import MAX_CALLBACKS, REASONS, Rejected, Report, refusal, reports
 from scripts.privileged.exit_codes import FAILED, PARTLY
-from scripts.privileged.github_api import GitHubError
 from scripts.privileged.reasons import REASONS as NOT_FETCHED
 from scripts.privileged.reasons import RejectedError
-from scripts.privileged.workflow_runs import Runs, WorkflowRun
+from scripts.privileged.sources.github_api import GitHub, GitHubError
+from scripts.privileged.sources.stream import streamed
 from scripts.runner import delivery, identity, verdict
 from scripts.runner.deferral import PREFIX
 from scripts.runner.inputs import AUDIENCE, CALLBACK_URL
@@ -36,6 +36,8 @@ from scripts.runner.workflow_commands import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from scripts.privileged.sources.github_answers import WorkflowRun
 
 USER_AGENT = "oot-hud-report-deferred/1"
 _ALL_BYTES = 256 * 1024 * 1024  # of the callbacks of one run
@@ -63,7 +65,7 @@ def read(options: argparse.Namespace, runner: Runner) -> int:
     rejected: list[Rejected] = []
     lines: list[bytes] = []
     room = _ALL_BYTES
-    with Runs.of(options.repo, runner.say) as github:
+    with GitHub.of(options.repo, runner.say) as github:
         run = github.run(options.workflow_run_id, options.workflow_run_attempt)
         if why := refusal(run):
             return _nothing(runner, why)
@@ -74,8 +76,8 @@ def read(options: argparse.Namespace, runner: Runner) -> int:
                 rejected.append(Rejected(artifact.place, "gone"))
                 continue
             try:
-                with opened(github, artifact, min(ARCHIVE_BYTES, room)) as stream:
-                    callback = read_callback(stream.read())
+                data = streamed(github, artifact, min(ARCHIVE_BYTES, room), lambda stream: stream.read())
+                callback = read_callback(data)
                 lines.append(orjson.dumps({"artifact": artifact.place, "callback": callback}) + b"\n")
                 room = max(room - len(lines[-1]), 0)
             except (RejectedError, ArchiveError) as error:
@@ -93,11 +95,11 @@ def post(options: argparse.Namespace, runner: Runner) -> int:
     if not os.environ.get(identity.ENDPOINT):
         raise ReportError("no_id_token_permission")
     where = _Where(delivery.check_url(options.callback_url, "callback-url").geturl().rstrip("/"), options.audience)
-    with Runs.of(options.repo, runner.say) as github:
+    with GitHub.of(options.repo, runner.say) as github:
         run = github.run(options.workflow_run_id, options.workflow_run_attempt)
         if why := refusal(run):
             return _nothing(runner, why)
-        found, rejected = reports(left(options.left), run, github.ended(run.id, run.run_attempt))
+        found, rejected = reports(left(options.left), run, github.jobs(run.id, run.run_attempt))
     _tell(runner, rejected, 0)
     outcomes = [_post_one(report, where, run, runner) for report in found]
     good = sum(outcome != "failed" for outcome in outcomes)
@@ -174,14 +176,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run from the command line; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    which = argparse.ArgumentParser(add_help=False)
-    which.add_argument("--repo", required=True, metavar="ORG/NAME", help="the repository of the run")
-    which.add_argument("--workflow-run-id", required=True, type=int, help="the run whose jobs left reports")
-    which.add_argument("--workflow-run-attempt", required=True, type=int, help="its attempt")
-    reading = commands.add_parser("read", parents=[which], help="open the artifacts, without credentials")
+    reading = commands.add_parser("read", help="open the artifacts, without credentials")
+    which_run.add_arguments(reading)
     reading.add_argument("--out", type=Path, default=Path("left.jsonl"), metavar="FILE")
     reading.set_defaults(work=read)
-    posting = commands.add_parser("post", parents=[which], help="post what `read` wrote, with an OIDC token")
+    posting = commands.add_parser("post", help="post what `read` wrote, with an OIDC token")
+    which_run.add_arguments(posting)
     posting.add_argument("--left", type=Path, default=Path("left.jsonl"), metavar="FILE")
     posting.add_argument("--callback-url", default=CALLBACK_URL, help="the relay (default: production's)")
     posting.add_argument("--audience", default=AUDIENCE, help="of the OIDC token; only for a relay of your own")

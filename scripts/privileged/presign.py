@@ -15,10 +15,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError
-
+from scripts.privileged import which_run
 from scripts.privileged.exit_codes import FAILED, STORED
-from scripts.privileged.s3_source import Bucket, S3Error, client, is_repo
+from scripts.privileged.sources.s3 import Bucket, S3Error, client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,25 +26,22 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.add_argument("--bucket", required=True, help="where the artifacts are: BUCKET, or BUCKET/PREFIX")
-    parser.add_argument("--repo", required=True, metavar="ORG/NAME", help="the run's repo")
-    parser.add_argument("--workflow-run-id", type=int, required=True, help="the run whose artifacts are meant")
-    parser.add_argument("--workflow-run-attempt", type=int, required=True, help="which attempt of it")
-    parser.add_argument("--seconds", type=int, default=3600, help="how long the URLs are good (default: 3600)")
+    which_run.add_arguments(parser)
+    parser.add_argument(
+        "--seconds", type=which_run.number, default=3600, help="how long the URLs are good (default: 3600)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the file; gives the exit code."""
-    if not is_repo(options.repo):
-        print("presign: --repo is written owner/name.", file=sys.stderr)
-        return FAILED
     try:
         bucket = Bucket(client(), f"s3://{options.bucket}", options.repo, options.workflow_run_id)
         urls = bucket.presigned(options.seconds, options.workflow_run_attempt)
         descriptor = os.open(options.out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(f"{url}\n" for url in urls)
-    except (S3Error, BotoCoreError, OSError) as error:
+    except (S3Error, OSError) as error:
         print(f"presign: {error}", file=sys.stderr)
         return FAILED
     print(f"{len(urls):,} artifacts")

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
-    "collect": ("collect", "turn a run's artifacts into rows"),
-    "publish": ("publish", "store the rows that collect found"),
-    "copy": ("copy_artifacts", "keep the raw artifacts in S3"),
+    "collect": ("collect.command", "turn a run's artifacts into rows"),
+    "publish": ("publish.command", "store the rows that collect found"),
+    "copy": ("copy.command", "keep the raw artifacts in S3"),
 }
 BOTH = ("collect", "publish")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import glob
+import fnmatch
 import os
 import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
+from scripts.runner import globs
 from scripts.runner.messages import Message, tell
 
 if TYPE_CHECKING:
@@ -73,12 +74,23 @@ def find(patterns: tuple[str, ...], workspace: Path) -> list[Path]:
 
 
 def _expand(pattern: str, workspace: Path) -> list[Path]:
+    workspace = workspace.absolute()
     path = workspace / Path(pattern).expanduser()
     if path.is_file():
         return [path]
-    root = glob.escape(str(workspace))
-    wanted = os.path.join(glob.escape(str(path)), "**", "*.xml") if path.is_dir() else os.path.join(root, pattern)  # noqa: PTH118 - Path would drop the end that ** needs
-    return sorted(found for found in map(Path, glob.iglob(wanted, recursive=True)) if found.is_file())  # noqa: PTH207 - unlike Path.glob it takes absolute patterns
+    if path.is_dir():
+        found = (each for each, _ in globs.walk(str(path), path.anchor, set()) if fnmatch.fnmatch(each, "*.xml"))
+    else:
+        wanted = globs.absolute(pattern, workspace)
+        try:
+            matches = globs.matcher(wanted, workspace, below=False)
+        except re.error:
+            return []
+        base = globs.fixed(wanted, workspace)
+        asks_for_hidden = re.search(r"[\\/]\.", wanted[len(base) :])
+        hidden: set[str] | None = None if asks_for_hidden else set()
+        found = (each for each, _ in globs.walk(base, path.anchor, hidden) if matches(each))
+    return sorted(each for each in map(Path, found) if each.is_file())
 
 
 def _searched(patterns: tuple[str, ...], workspace: Path) -> str:
@@ -95,6 +107,6 @@ def _searched(patterns: tuple[str, ...], workspace: Path) -> str:
 
 def _shown(path: Path, workspace: Path) -> str:
     try:
-        return path.relative_to(workspace).as_posix()
+        return path.relative_to(workspace.absolute()).as_posix()
     except ValueError:
         return str(path)

@@ -36,6 +36,7 @@ def test_every_step_does_what_it_claims(stack: Stack, tmp_path: Path, name_of_jo
         tmp_path / "workspace",
         tmp_path / "temp",
         github=github,
+        job={"check_run_id": 9},
         matrix=leg,
         runner_env=tokens,
         uses_handlers={USES: artifacts},

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 import requests
+import yaml
 
 from scripts.local.actions.job import Job
 from scripts.local.github import register_dispatch
@@ -105,6 +107,27 @@ def without(archive: bytes, lost: str) -> bytes:
     return stream.getvalue()
 
 
+def collected(stack: Stack, repo: str, told: str, out: Path) -> list[dict[str, Any]]:
+    """Run the collector as the workflow does; gives its summary rows."""
+    places = ["--head-branch", "main", "--head-repository", repo, "--out", str(out)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "scripts.privileged.upload_test_stats", "collect", *told.split(), *places],
+        cwd=ROOT,
+        env={
+            **KEYS,
+            "AWS_ENDPOINT_URL": stack.state["aws_endpoint_url"],
+            "GITHUB_API_URL": stack.state["github_url"],
+            "GITHUB_TOKEN": "a-job-s-token",
+        },
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    lines = gzip.decompress((out / "test_run_summary.jsonl.gz").read_bytes()).splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def test_the_collector_finds_what_was_uploaded_attempt_by_attempt(
     stack: Stack, aws: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -160,25 +183,8 @@ def test_the_collector_finds_what_was_uploaded_attempt_by_attempt(
 
     for attempt in (1, 2):
         out = tmp_path / f"collected {attempt}"
-        told = f"--repo {repo} --workflow-run-id {run} --workflow-run-attempt {attempt} --head-branch main"
-        places = ["--head-repository", repo, "--out", str(out), "--s3", f"s3://{bucket}"]
-        ran = subprocess.run(
-            [sys.executable, "-m", "scripts.privileged.upload_test_stats", "collect", *told.split(), *places],
-            cwd=ROOT,
-            env={
-                **KEYS,
-                "AWS_ENDPOINT_URL": stack.state["aws_endpoint_url"],
-                "GITHUB_API_URL": stack.state["github_url"],
-                "GITHUB_TOKEN": "a-job-s-token",
-            },
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        rows = [
-            json.loads(line) for line in gzip.decompress((out / "test_run_summary.jsonl.gz").read_bytes()).splitlines()
-        ]
+        told = f"--repo {repo} --workflow-run-id {run} --workflow-run-attempt {attempt} --s3 s3://{bucket}"
+        rows = collected(stack, repo, told, out)
         found: dict[int, int] = {}
         for row in rows:
             found[row["job_id"]] = found.get(row["job_id"], 0) + row["tests"]
@@ -193,3 +199,39 @@ def test_the_collector_finds_what_was_uploaded_attempt_by_attempt(
         assert {name.partition("-runattempt")[0] for name in others} == {"test-jsons", "manifest-test-jsons"}
         carried = [each["artifact"] for each in manifest["fallbacks"]]
         assert carried == ([f"test-reports-runattempt1-test (cpu)_{ids['cpu', 1]}"] if attempt == 2 else [])
+
+
+def test_this_repository_s_own_ci_leaves_what_is_collected(stack: Stack, tmp_path: Path) -> None:
+    """pytest as .ci/run calls it, the upload as ci.yml asks for it, and what upload-test-stats.yml makes of both."""
+    called = next(line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make test"))
+    options = dict(word.split("=", 1) for word in shlex.split(called, comments=True) if "=" in word)["ARGS"]
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]["test"]["steps"]
+    (step,) = (step for step in steps if step.get("uses") == "$/actions/upload-artifacts")
+    github, artifacts = LocalRuns(stack.state["github_url"]), Artifacts()
+    repo, number = "pytorch/oot-hud", new_id()
+    run = github.add(repo, attempts=[{"jobs": [{"id": number, "name": "Checks, tests and the demo"}]}])
+    workspace = tmp_path / "workspace"
+    (workspace / "tests").mkdir(parents=True)
+    (workspace / "tests" / "test_it.py").write_text("def test_good(): ...\n\ndef test_bad(): assert 0\n")
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *shlex.split(options)],
+        cwd=workspace,
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    with Job(
+        workspace,
+        tmp_path / "temp",
+        github={"repository": repo, "run_id": str(run), "run_attempt": "1"},
+        job={"check_run_id": number},
+        env=KEYS,
+        uses_handlers={USES: artifacts},
+    ) as job:
+        uploaded = job.run_action(ACTIONS / "upload-artifacts", step["with"])
+        assert uploaded.outputs["files"] == "1", uploaded.log
+    for name, data in artifacts.zips.items():
+        github.upload(run, name, data)
+    told = f"--repo {repo} --workflow-run-id {run} --workflow-run-attempt 1"
+    (row,) = collected(stack, repo, told, tmp_path / "out")
+    assert (row["file"], row["classname"], row["job_id"]) == ("tests/test_it.py", "tests.test_it", number)
+    assert (row["tests"], row["successes"], row["failures"]) == (2, 1, 1)

@@ -18,7 +18,7 @@ from typing import Any
 
 from urllib3.connectionpool import HTTPConnectionPool
 
-from scripts.privileged import publish
+from scripts.privileged.publish import command as publish
 from scripts.replicator import s3_to_clickhouse
 
 LOADED = (s3_to_clickhouse,)  # once, and not in each process

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.privileged.archive import Archive, Entry
 from scripts.privileged.limits import Limits
+from scripts.privileged.reading.archive import Archive, Entry
 from scripts.privileged.reasons import RejectedError
 from tests.privileged.hostile_artifacts import BAD, GOOD, REPORT
 from tests.privileged.zips import archive, streamed

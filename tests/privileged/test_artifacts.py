@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.privileged.artifacts import Artifact, Job, attempt_of, by_job, choose, job_id_of
+from scripts.privileged.sources.artifacts import Artifact, attempt_of, by_job, choose, job_id_of
+from scripts.privileged.sources.github_answers import WorkflowJob
 
 STARTED = "2026-06-01T12:00:00Z"
 # Attempt 2 of a run: `build` was not run again, `test` was, and its first try has another id.
-JOBS = [Job(10, "build", 1), Job(21, "test", 2)]
+JOBS = [WorkflowJob(id=10, name="build", run_attempt=1), WorkflowJob(id=21, name="test", run_attempt=2)]
 EARLIER = {10: "build", 11: "test", 12: "gone", 21: "test"}
 
 

@@ -12,13 +12,13 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.privileged import copy_artifacts
-from scripts.privileged.artifacts import Artifact
-from scripts.privileged.copy_stream import Stream
+from scripts.privileged.copy import command as copy_artifacts
 from scripts.privileged.exit_codes import FAILED, NOTHING, PARTLY, STORED
-from scripts.privileged.github_api import GitHub
-from scripts.privileged.publish_objects import Objects
+from scripts.privileged.publish.objects import Objects
 from scripts.privileged.reasons import RejectedError
+from scripts.privileged.sources.artifacts import Artifact
+from scripts.privileged.sources.github_api import GitHub
+from scripts.privileged.sources.stream import Stream
 from tests.hud_endpoint.web import Answer, Web
 
 if TYPE_CHECKING:
@@ -193,22 +193,24 @@ def test_what_is_not_what_was_announced_is_not_stored(
     web.answers["/repos/spec/backend/actions/artifacts/5/zip"] = Answer(302, headers={"location": f"{web.url}/blob"})
     web.answers["/blob"] = answer
     artifact = Artifact("github", REPORTS, "5", 10, 2, 77)._replace(**changes)
-    with GitHub(web.url, "token", REPO, patience=0, say=print) as github:
+    with GitHub(web.url, "token", REPO, patience=0, say=print, sleep=lambda _: None) as github:
         (done,) = copy_artifacts.copy(github, [(artifact, False)], Objects(s3, bucket), (REPO, 1, 2), 10)
     assert done.fate == code
     assert stored(s3, bucket) == {}
     assert s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
 
 
-@pytest.mark.parametrize("repo", ["", "a", "a/b/c", "../..", "a/..", "a b/c", "a/b?x=1"])
-def test_a_repo_that_is_none_reaches_no_path(
-    aws_environment: dict[str, str], repo: str, capsys: pytest.CaptureFixture[str]
+def test_a_broken_connection_is_tried_again(
+    aws_environment: dict[str, str], github: LocalRuns, run_id: int, s3: S3Client, bucket: str
 ) -> None:
-    parser = argparse.ArgumentParser()
-    copy_artifacts.add_arguments(parser)
-    told = [f"--repo={repo}", "--workflow-run-id=1", "--workflow-run-attempt=1", "--bucket=b"]
-    assert copy_artifacts.run(parser.parse_args(told)) == FAILED
-    assert "owner/name" in capsys.readouterr().err
+    waits: list[float] = []
+    github.upload(run_id, REPORTS, b"x" * 10**6)
+    for _ in range(2):
+        github.fault("/_blob/", 503)
+    with GitHub(github.url, "token", REPO, patience=0, say=print, sleep=waits.append) as client:
+        (done,) = copy_artifacts.copy(client, client.artifacts(run_id), Objects(s3, bucket), (REPO, run_id, 2), 10**9)
+    assert (done.fate, waits) == ("stored", [1, 2])
+    assert list(stored(s3, bucket).values()) == [b"x" * 10**6]
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20)), st.lists(st.integers(-1, 30), max_size=20))

@@ -14,10 +14,10 @@ from hud_endpoint.contract import RELAY_BODY_BYTES, RESULTS_TABLE, Callback, par
 from hud_endpoint.relay.issuers import KINDS
 from scripts.local.github import register_dispatch
 from scripts.privileged import deferred
-from scripts.privileged.deferred_archive import ArchiveError, read_callback
-from scripts.privileged.deferred_callbacks import EVENTS, REASONS, refusal, reports
+from scripts.privileged.callbacks.archive import ArchiveError, read_callback
+from scripts.privileged.callbacks.matching import EVENTS, REASONS, refusal, reports
 from scripts.privileged.exit_codes import FAILED, PARTLY
-from scripts.privileged.workflow_runs import WorkflowJob, WorkflowRun
+from scripts.privileged.sources.github_answers import WorkflowJob, WorkflowRun
 from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, SHA, changed
 from tests.privileged.local_runs import archive, new_id
 
@@ -319,6 +319,12 @@ def test_a_callback_that_does_not_fit_is_left_out_alone(code: str, bad: bytes | 
     found, rejected = reports([("8", data), ("9", orjson.dumps(good))], RUN, JOBS)
     assert [(each.artifact, each.job) for each in found] == [("9", "test")]
     assert [(each.artifact, each.code) for each in rejected] == [("8", code)]
+
+
+def test_a_conclusion_that_callbacks_do_not_have_is_a_failure() -> None:
+    jobs = [WorkflowJob.model_validate({"id": 2, "run_attempt": 2, **OVER, "conclusion": "startup_failure"})]
+    (report,), _ = reports([("9", orjson.dumps(callback(240, 2, workflow__run_attempt=2)))], RUN, jobs)
+    assert parse(Callback, report.bodies[1]).workflow.conclusion == "failure"
 
 
 def test_every_reason_has_a_callback_that_shows_it() -> None:

@@ -13,7 +13,7 @@ SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 ERRORS = (
     (ROOT / "docs" / "errors.md").read_text(encoding="utf-8").partition("## Test stats: what collect leaves out")[2]
 )
-SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts" / "privileged").glob("*.py"))
+SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts" / "privileged").rglob("*.py"))
 
 
 def test_every_quota_is_in_the_document_with_its_default() -> None:

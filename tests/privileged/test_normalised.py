@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.privileged import normalised
-from scripts.privileged.normalised import (
+from scripts.privileged.publish import normalised
+from scripts.privileged.publish.normalised import (
     LINE_BYTES,
     TABLES,
     FileError,

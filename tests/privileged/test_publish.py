@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from scripts.privileged import publish
 from scripts.privileged.exit_codes import FAILED, NOTHING, PARTLY, STORED
+from scripts.privileged.publish import command as publish
 from tests.privileged.local_runs import new_id
 from tests.privileged.stats_rows import ATTEMPT, FAILING, PASSING, REPO, RUN_ID, SUMMARY, collected, packed
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scripts.privileged import report_reader
-from scripts.privileged.case_rows import Identity
 from scripts.privileged.limits import Limits
+from scripts.privileged.reading import report as report_reader
+from scripts.privileged.reading.case_rows import Identity
 from scripts.privileged.reasons import RejectedError
 from tests.privileged import reference
 from tests.privileged.reports import reports

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from scripts.privileged import deferred_callbacks, normalised
+from scripts.privileged.callbacks import matching as deferred_callbacks
+from scripts.privileged.publish import normalised
 from tests.privileged.test_workflow_rights import RIGHTS
 from tests.privileged.workflow_jobs import ROOT, load
 

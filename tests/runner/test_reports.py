@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,3 +104,18 @@ def test_big_inputs_tell_how_far_they_are(workspace: Path, monkeypatch: pytest.M
     said: list[str] = []
     reports.summarize(("**/*.xml",), workspace, said.append)
     assert said == ["Reading test reports: 4 files, 0 MB."]
+
+
+@pytest.mark.timeout(20)  # it takes milliseconds; the standard library's glob never comes back
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_links_that_lead_round_and_a_tree_that_is_deep(tmp_path: Path) -> None:
+    """Tests made the folder: what reports for them must not be kept from it."""
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to(".")
+    (tmp_path / "a.xml").touch()
+    deep = tmp_path.joinpath(*["reports"] * ((3_900 - len(str(tmp_path))) // len("reports/")))
+    deep.mkdir(parents=True)
+    for number in range(20):
+        (deep / f"{number}.txt").touch()
+    assert reports.find(("**/*.xml",), tmp_path) == [tmp_path / "a.xml"]
+    assert reports.find(("**/reports/**/reports/**/*.xml",), tmp_path) == []

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ntpath
 import os
+import re
 from pathlib import PureWindowsPath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from scripts.runner import globs
 from scripts.runner.upload import files
 from scripts.runner.upload.messages import UploadError
 
@@ -112,7 +116,8 @@ class TestWindows:
 
     @pytest.fixture(autouse=True)
     def _windows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(files, "os", SimpleNamespace(path=ntpath, sep="\\", name="nt"))
+        for room in (files, globs):
+            monkeypatch.setattr(room, "os", SimpleNamespace(path=ntpath, sep="\\", name="nt"))
 
     @pytest.mark.parametrize(
         ("pattern", "path", "fits"),
@@ -127,13 +132,13 @@ class TestWindows:
     )
     def test_patterns(self, pattern: str, path: str, *, fits: bool) -> None:
         workspace: Any = self.WORKSPACE
-        absolute = files._absolute(pattern, workspace)
-        assert bool(files._regex(absolute, workspace).fullmatch(path.replace("\\", "/"))) is fits
+        absolute = globs.absolute(pattern, workspace)
+        assert globs.matcher(absolute, workspace, below=True)(path) is fits
 
     def test_fixed_parts_and_names(self) -> None:
         workspace: Any = self.WORKSPACE
         for pattern, fixed in (("r/**/*.xml", "D:\\a\\back [end]\\r"), ("C:/t/*.log", "C:\\t"), ("C:/*.log", "C:")):
-            assert files._fixed(files._absolute(pattern, workspace), workspace) == fixed
+            assert globs.fixed(globs.absolute(pattern, workspace), workspace) == fixed
         for path, name in (
             ("D:\\a\\back [end]\\r\\ü 1.xml", "r/ü 1.xml"),
             ("d:\\A\\BACK [end]\\r.xml", "r.xml"),
@@ -239,3 +244,24 @@ def test_what_looks_like_a_secret(tmp_path: Path, name: str, content: str, *, se
     path.write_text(content)
     (file,) = files.select((name,), tmp_path, include_hidden=True).files
     assert files.looks_secret(file) is secret
+
+
+@given(st.lists(st.sampled_from("ab"), max_size=7), st.lists(st.sampled_from(["a", "b", "?", None]), max_size=6))
+def test_a_pattern_is_the_beginning_of_what_it_names(names: list[str], parts: list[str | None]) -> None:
+    """The law, as one regular expression has it: with its backtracking it is too slow for a hostile tree."""
+    whole = "".join("(?:/[^/]+)*" if part is None else f"/{part.replace('?', '.')}" for part in parts)
+    law = re.fullmatch(f"{whole}(?:/.*)?", "".join(f"/{name}" for name in names)) is not None
+    told = [None if part is None else re.compile(part.replace("?", ".")) for part in parts]
+    assert globs._fits(names, [*told, None]) is law
+    exact = re.fullmatch(whole, "".join(f"/{name}" for name in names)) is not None
+    assert globs._fits(names, told) is exact
+
+
+@pytest.mark.timeout(20)  # it takes milliseconds; a matcher that backtracks takes minutes
+def test_a_tree_that_tests_made_deep_costs_no_more(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["reports"] * ((3_900 - len(str(tmp_path))) // len("reports/")))
+    deep.mkdir(parents=True)
+    for number in range(20):
+        (deep / f"{number}.txt").touch()
+    assert names(tmp_path, "**/reports/**/reports/**/*.xml") == []
+    assert len(names(tmp_path, "**/reports/**/reports/**/*.txt")) == 20

@@ -9,15 +9,15 @@ import errno
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, BinaryIO, Iterator, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Callable, NamedTuple
 
+from scripts.runner import globs
 from scripts.runner.upload.manifest import Skipped
 from scripts.runner.upload.messages import UploadError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MAGIC = re.compile(r"[*?\[]")
 _SECRET_NAME = re.compile(
     r"(?i)(^|/)(\.env(\.[^/]*)?|[^/]*\.(pem|key|pfx|p12|jks|keystore|kdbx)|id_(rsa|dsa|ecdsa|ed25519)|\.netrc|_netrc"
     r"|\.npmrc|\.pypirc|\.git-credentials|\.aws/credentials|\.docker/config\.json|\.kube/config|\.terraformrc)$"
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     def open(self) -> BinaryIO:
         """Open it; raises OSError, also where another file has taken its place since."""
         stream = _open(self.real)
-        if _identity(os.fstat(stream.fileno())) != self.identity:
+        if globs.identity_of(os.fstat(stream.fileno())) != self.identity:
             stream.close()
             raise OSError(errno.ESTALE, "another file has taken its place")
         return stream
@@ -70,21 +70,28 @@ def select(patterns: tuple[str, ...], workspace: Path, *, include_hidden: bool) 
     hidden: set[str] = set()
     searched: dict[str, None] = {}
     for pattern in patterns:
-        path = _absolute(pattern.lstrip("!").strip(), workspace)
+        path = globs.absolute(pattern.lstrip("!").strip(), workspace)
         if pattern.startswith("!"):
-            excluded = _regex(path, workspace)
-            chosen = {key: each for key, each in chosen.items() if not excluded.fullmatch(key.replace(os.sep, "/"))}
+            excluded = _matcher(path, workspace)
+            chosen = {key: each for key, each in chosen.items() if not excluded(key)}
             continue
-        base = _fixed(path, workspace)
+        base = globs.fixed(path, workspace)
         searched[f"{base} ({_state(base)})"] = None
         root = _root(base, workspace)
-        wanted = _regex(path, workspace)
-        for found, is_outward in _walk(base, root, None if include_hidden else hidden):
-            if is_outward or wanted.fullmatch(found.replace(os.sep, "/")):
+        wanted = _matcher(path, workspace)
+        for found, is_outward in globs.walk(base, root, None if include_hidden else hidden):
+            if is_outward or wanted(found):
                 chosen[os.path.normcase(found)] = _judge(found, root, workspace)
     files = sorted((each for each in chosen.values() if isinstance(each, Found)), key=lambda each: each.name)
     skipped = sorted(each for each in chosen.values() if isinstance(each, Skipped))
     return Selection(files, skipped, len(hidden), ", ".join(searched))
+
+
+def _matcher(path: str, workspace: Path) -> Callable[[str], bool]:
+    try:
+        return globs.matcher(path, workspace, below=True)
+    except re.error as error:
+        raise UploadError("bad_input", name="path", why=f"{path!r} is no glob: {error}") from None
 
 
 def looks_secret(file: Found) -> bool:
@@ -98,109 +105,16 @@ def looks_secret(file: Found) -> bool:
     return bool(_SECRET_NAME.search(file.name)) and not _TEMPLATE_NAME.search(file.name)
 
 
-def _absolute(pattern: str, workspace: Path) -> str:
-    if os.sep != "/":
-        pattern = pattern.replace("/", os.sep)
-    return os.path.normpath(os.path.join(str(workspace), os.path.expanduser(pattern)))  # noqa: PTH111, PTH118 - Path has no normpath, and may not touch a pattern
-
-
-def _fixed(path: str, workspace: Path) -> str:
-    """Give the part of a pattern in which nothing is a wildcard; all of it, where it exists as it is written."""
-    found = None if os.path.lexists(path) else _MAGIC.search(path, len(_literal(path, workspace)))
-    return path[: path.rindex(os.sep, 0, found.start()) + 1].rstrip(os.sep) or os.sep if found else path
-
-
-def _literal(path: str, workspace: Path) -> str:
-    """Give the beginning of a pattern that is no glob, whatever characters it has: the whole if it exists so."""
-    if os.path.lexists(path):
-        return path
-    return str(workspace) if _below(path, str(workspace)) else ""
-
-
-def _regex(path: str, workspace: Path) -> re.Pattern[str]:
-    """Give what the paths match that a pattern names, and everything below them; `/` between their parts."""
-    literal = _literal(path, workspace) or os.path.splitdrive(path)[0]
-    told = re.escape(literal.replace(os.sep, "/").rstrip("/"))
-    for part in filter(None, path[len(literal) :].replace(os.sep, "/").split("/")):
-        told += "(?:/[^/]+)*" if part == "**" else f"/{_component(part)}"
-    try:
-        return re.compile(told + "(?:/.*)?", re.DOTALL | (re.IGNORECASE if os.name == "nt" else 0))
-    except re.error as error:
-        raise UploadError("bad_input", name="path", why=f"{path!r} is no glob: {error}") from None
-
-
-def _component(part: str) -> str:
-    told, rest = "", part
-    while rest:
-        char, rest = rest[0], rest[1:]
-        end = rest.find("]", 2 if rest[:1] in ("!", "^") else 1)
-        if char == "[" and end > 0:
-            inside, rest = rest[:end].replace("\\", "\\\\"), rest[end + 1 :]
-            told += f"(?!/)[{'^' + inside[1:] if inside[0] in '!^' else inside}]"
-        else:
-            told += {"*": "[^/]*", "?": "[^/]"}.get(char) or re.escape(char)
-    return told
-
-
-def _walk(base: str, root: str, hidden: set[str] | None) -> Iterator[tuple[str, bool]]:
-    """Give the path of all that is no folder at or below `base`, and whether it is a link to a folder outside `root`.
-
-    Links to folders inside are followed after everything else, and no folder is walked twice. What begins with a dot
-    is put into `hidden` instead, if that is given.
-    """
-    if not os.path.lexists(base):
-        return
-    is_outward = not _below(os.path.realpath(base), root)
-    if is_outward or not os.path.isdir(base):  # noqa: PTH112 - strings all the way: names need not be valid text
-        yield base, is_outward
-        return
-    seen: set[tuple[int, int]] = set()
-    folders = [base]
-    links: list[str] = []
-    while folders or links:
-        folder = folders.pop() if folders else links.pop(0)
-        try:
-            identity = _identity(os.stat(folder))  # noqa: PTH116 - as above
-            if identity in seen:
-                continue
-            seen.add(identity)
-            with os.scandir(folder) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
-        except OSError:
-            yield folder, False
-            continue
-        below = []
-        for entry in listed:
-            if hidden is not None and entry.name.startswith("."):
-                hidden.add(entry.path)
-            elif not _is_folder(entry):
-                yield entry.path, False
-            elif not entry.is_symlink():
-                below.append(entry.path)
-            elif _below(os.path.realpath(entry.path), root):
-                links.append(entry.path)
-            else:
-                yield entry.path, True
-        folders += reversed(below)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
-
-
 def _root(base: str, workspace: Path) -> str:
     """Give the folder that links below `base` must not leave: the workspace, or what the pattern itself names."""
-    inside = _below(base, str(workspace))
+    inside = globs.is_below(base, str(workspace))
     return os.path.realpath(str(workspace) if inside else base)
 
 
 def _judge(path: str, root: str, workspace: Path) -> Found | Skipped:
     name = _shown(path, str(workspace))
     real = os.path.realpath(path)
-    if not _below(real, root):
+    if not globs.is_below(real, root):
         return Skipped(name, "a link that leads out of the workspace")
     try:
         told = os.lstat(real)
@@ -213,7 +127,7 @@ def _judge(path: str, root: str, workspace: Path) -> Found | Skipped:
         return Skipped(name, "a link that leads nowhere")
     except OSError as error:
         return Skipped(name, f"it cannot be read ({error.strerror or error})")
-    return Found(real, name, told.st_size, _identity(told))
+    return Found(real, name, told.st_size, globs.identity_of(told))
 
 
 def _open(path: str) -> BinaryIO:
@@ -222,19 +136,10 @@ def _open(path: str) -> BinaryIO:
 
 def _shown(path: str, workspace: str) -> str:
     """Give a path's name: relative to the workspace, or whole (without its root) where it lies elsewhere."""
-    if _below(path, workspace):
+    if globs.is_below(path, workspace):
         return os.path.relpath(path, workspace).replace(os.sep, "/")
     drive, rest = os.path.splitdrive(path)
     return f"{drive.rstrip(':')}{rest}".replace(os.sep, "/").lstrip("/")
-
-
-def _below(path: str, folder: str) -> bool:
-    path, folder = os.path.normcase(path), os.path.normcase(folder)
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _identity(told: os.stat_result) -> tuple[int, int]:
-    return told.st_dev, told.st_ino
 
 
 def _state(folder: str) -> str:

@@ -18,24 +18,25 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from scripts.privileged import collect_summary, limits
-from scripts.privileged.artifacts import Artifact, Choice, by_job, choose
-from scripts.privileged.collected import Collected, artifact_entry
-from scripts.privileged.downloads import Downloads, bare
+from scripts.privileged import limits, which_run
+from scripts.privileged.collect import summary as collect_summary
+from scripts.privileged.collect.folder import Collected, artifact_entry
 from scripts.privileged.exit_codes import FAILED, HELP, NOTHING, PARTLY, STORED, USAGE
-from scripts.privileged.github_api import GitHub, GitHubError
-from scripts.privileged.normalised import whole_run_is_kept
-from scripts.privileged.reading_pool import ReadingPool, Whose
+from scripts.privileged.publish.normalised import whole_run_is_kept
+from scripts.privileged.reading.pool import ReadingPool, Whose
 from scripts.privileged.reasons import RejectedError
-from scripts.privileged.s3_source import Bucket, Presigned, S3Error, client, is_repo
+from scripts.privileged.sources.artifacts import Artifact, Choice, by_job, choose
+from scripts.privileged.sources.downloads import Downloads, bare
+from scripts.privileged.sources.github_api import GitHub, GitHubError
+from scripts.privileged.sources.s3 import Bucket, Presigned, S3Error, client
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
 
-    from scripts.privileged.artifacts import Job
-    from scripts.privileged.collect_summary import Progress
+    from scripts.privileged.collect.summary import Progress
     from scripts.privileged.limits import Limits
+    from scripts.privileged.sources.github_answers import WorkflowJob
 
     Read = Callable[[Artifact], Iterable[bytes]]
 
@@ -46,13 +47,9 @@ _SLOWEST = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags; those that pytorch's script has are called the same."""
     parser.epilog = HELP
-    parser.add_argument("--workflow-run-id", type=int, required=True, help="the run whose artifacts are read")
-    parser.add_argument("--workflow-run-attempt", type=int, required=True, help="which attempt of the run")
+    which_run.add_arguments(parser)
     parser.add_argument("--head-branch", required=True, help="the run's branch, as the event tells it")
     parser.add_argument("--head-repository", required=True, help="the repo of that branch: a fork's `main` is no main")
-    parser.add_argument(
-        "--repo", default=os.environ.get("GITHUB_REPOSITORY"), help="the run's repo (default: GITHUB_REPOSITORY)"
-    )
     parser.add_argument("--default-branch", default="main", help="the repo's default branch (default: main)")
     parser.add_argument("--out", type=Path, default=Path("collected"), help="the folder to write (default: collected)")
     parser.add_argument(
@@ -61,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--presigned", type=Path, metavar="FILE", help="read artifacts behind these presigned URLs too")
     parser.add_argument("--no-github", action="store_true", help="do not ask GitHub for anything")
     parser.add_argument(
-        "--workers", type=int, default=min(os.cpu_count() or 1, _MOST_WORKERS), help="processes (default: one a core)"
+        "--workers",
+        type=which_run.number,
+        default=min(os.cpu_count() or 1, _MOST_WORKERS),
+        help="processes (default: one a core)",
     )
     limits.add_arguments(parser)
 
@@ -87,20 +87,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wrong(options: argparse.Namespace) -> str:
-    if not options.repo or not is_repo(options.repo):
-        return "--repo is written owner/name."
-    if options.workflow_run_id < 1 or options.workflow_run_attempt < 1 or options.workers < 1:
-        return "--workflow-run-id, --workflow-run-attempt and --workers are numbers from 1."
     if options.no_github and not (options.s3 or options.presigned):
         return "--no-github needs --s3 or --presigned."
     return ""
 
 
 def _collect(options: argparse.Namespace, quotas: Limits, progress: Progress) -> int:
-    url = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
-    token, repo = os.environ.get("GITHUB_TOKEN", ""), options.repo
+    repo = options.repo
     collected = Collected(options.out)
-    with GitHub(url, token, repo, patience=quotas.rate_limit_seconds, say=progress.say) as github:
+    with GitHub.of(repo, progress.say, quotas.rate_limit_seconds) as github:
         s3 = _s3(options)
         choice, expired = _choose(options, None if options.no_github else github, s3, quotas, progress)
         downloads = Downloads(quotas)
@@ -152,7 +147,7 @@ def _choose(
     run_id, attempt = options.workflow_run_id, options.workflow_run_attempt
     found = list(s3.artifacts()) if s3 else []
     expired: set[Artifact] = set()
-    jobs: list[Job] | None = None
+    jobs: list[WorkflowJob] | None = None
     earlier: dict[int, str] = {}
     started_at = ""
     notes: list[dict[str, str | int]] = []
@@ -165,7 +160,7 @@ def _choose(
             try:
                 jobs = github.jobs(run_id, attempt)
                 earlier = {job.id: job.name for job in github.jobs(run_id)}
-                started_at = github.run_started_at(run_id, attempt)
+                started_at = github.run(run_id, attempt).run_started_at or ""
             except GitHubError as error:
                 progress.say(f"collect: {error}")
                 notes.append({"rule": "jobs_unknown", "detail": str(error)})

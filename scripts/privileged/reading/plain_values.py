@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from scripts.privileged.case_rows import TEXT_STARTS, dump, value
+from scripts.privileged.reading.case_rows import TEXT_STARTS, dump, value
 from scripts.runner.xml_bytes import CONTROLS, NONCHARACTERS
 
 if TYPE_CHECKING:

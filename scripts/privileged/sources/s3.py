@@ -12,10 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.privileged.artifacts import Artifact, job_id_of
-from scripts.privileged.downloads import bare
-from scripts.privileged.github_api import is_fetched
 from scripts.privileged.reasons import RejectedError
+from scripts.privileged.sources.artifacts import Artifact, job_id_of
+from scripts.privileged.sources.downloads import bare
+from scripts.privileged.sources.github_api import is_fetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,18 +32,14 @@ class S3Error(Exception):
 
 
 def client() -> S3Client:
-    """Give a client with the usual rights; it signs in the one way that every region takes. Raises BotoCoreError."""
+    """Give a client with the usual rights; it signs in the one way that every region takes. Raises S3Error."""
     import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(signature_version="s3v4"))
-
-
-def is_repo(text: str) -> bool:
-    """Say whether this is owner/name."""
-    return re.fullmatch(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}", text) is not None and not (
-        {".", ".."} & {*text.split("/")}
-    )
+    try:
+        return boto3.client("s3", config=Config(signature_version="s3v4"))
+    except (BotoCoreError, ValueError) as error:
+        raise S3Error(f"AWS can't be used: {error}. Look at AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL.") from None
 
 
 def split(url: str) -> tuple[str, str]:
@@ -129,8 +125,12 @@ class Presigned:
 
 
 def _artifact(key: str, place: str, size: int, repo: str, run_id: int) -> Artifact | None:
-    """Give the artifact at a key; None for what is none, such as a log beside it."""
-    found = re.search(rf"(?:^|/){re.escape(repo)}/{run_id}/([0-9]{{1,6}})/artifact/([^/]+\.zip)$", key)
+    """Give the artifact at a key; None for what is none, such as a log beside it.
+
+    Below the run's folder jobs choose the key: one that has the folder in it a second time is no other attempt's.
+    """
+    _, _, below = f"/{key}".partition(f"/{repo}/{run_id}/")
+    found = re.fullmatch(r"([0-9]{1,6})/artifact/([^/]+\.zip)", below)
     if not found:
         return None
     return Artifact("s3", found[2], place, size, int(found[1]), job_id_of(found[2]), key=key)

@@ -17,20 +17,20 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
-from scripts.privileged.reading_process import OUT_OF_MEMORY
+from scripts.privileged.reading.process import OUT_OF_MEMORY
+from scripts.privileged.reading.tables import TABLES
 from scripts.privileged.reasons import RejectedError
-from scripts.privileged.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from scripts.privileged.artifacts import Artifact
     from scripts.privileged.limits import Limits
+    from scripts.privileged.sources.artifacts import Artifact
 
     Fetch = Callable[[Artifact], IO[bytes]]
     _Task = list[tuple[Artifact, IO[bytes] | RejectedError]]
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _FETCHERS = 4
 _ANSWER = 1024 * 1024
 _LOOK_SECONDS = 0.2  # how often a thread that waits looks whether all is over
@@ -159,7 +159,7 @@ class ReadingProcess:
                 [
                     sys.executable,
                     "-m",
-                    "scripts.privileged.reading_process",
+                    "scripts.privileged.reading.process",
                     str(numbers[0]),
                     str(self._limits.memory_bytes),
                     *map(str, numbers[1:]),

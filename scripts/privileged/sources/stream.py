@@ -1,22 +1,31 @@
-"""An archive on its way from GitHub, as a stream for S3: its end can be read only if it is what GitHub announced."""
+"""An archive on its way from GitHub, as a stream: its end can be read only if it is what GitHub announced."""
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from scripts.privileged.downloads import bare
 from scripts.privileged.reasons import RejectedError
+from scripts.privileged.sources.downloads import bare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from scripts.privileged.artifacts import Artifact
-    from scripts.privileged.github_api import GitHub
+    from scripts.privileged.sources.artifacts import Artifact
+    from scripts.privileged.sources.github_api import GitHub
+
+
+T = TypeVar("T")
+
+_TRIES = 3
+
+
+class _BrokenOffError(RejectedError):
+    """The connection broke; another try may do."""
 
 
 class Stream:
@@ -46,7 +55,7 @@ class Stream:
         try:
             piece = next(self._pieces, b"")
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise RejectedError("download_failed", f"It broke off: {type(error).__name__}.") from None
+            raise _BrokenOffError("download_failed", f"It broke off: {type(error).__name__}.") from None
         self._hash.update(piece)
         self._size += len(piece)
         if self._size > self._limit:
@@ -56,9 +65,21 @@ class Stream:
         return piece
 
 
+def streamed(github: GitHub, artifact: Artifact, limit: int, use: Callable[[Stream], T]) -> T:
+    """Give what `use` makes of an artifact; it is called again where the connection broke. Raises RejectedError."""
+    for left in reversed(range(_TRIES)):
+        try:
+            with _opened(github, artifact, limit) as stream:
+                return use(stream)
+        except _BrokenOffError:
+            if not left:
+                raise
+            github.sleep(2.0 ** (_TRIES - 1 - left))
+    raise AssertionError("unreachable")
+
+
 @contextmanager
-def opened(github: GitHub, artifact: Artifact, limit: int) -> Iterator[Stream]:
-    """Stream an artifact. Raises RejectedError, as reading does."""
+def _opened(github: GitHub, artifact: Artifact, limit: int) -> Iterator[Stream]:
     if artifact.size > limit:
         raise RejectedError("run_too_large", f"It has {artifact.size:,} bytes, and {limit:,} are left for it.")
     pieces = bare(github.address(artifact))

@@ -24,10 +24,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from isal import igzip
 
-from scripts.privileged import publish_summary
+from scripts.privileged import which_run
 from scripts.privileged.exit_codes import FAILED, HELP, NOTHING, PARTLY, STORED
-from scripts.privileged.github_api import GitHubError
-from scripts.privileged.normalised import (
+from scripts.privileged.publish import summary as publish_summary
+from scripts.privileged.publish.manifest import ManifestError, manifest_of, read_manifest
+from scripts.privileged.publish.normalised import (
     TABLES,
     WHOLE_RUN,
     FileError,
@@ -37,15 +38,15 @@ from scripts.privileged.normalised import (
     normalise,
     whole_run_is_kept,
 )
-from scripts.privileged.publish_manifest import ManifestError, manifest_of, read_manifest
-from scripts.privileged.publish_objects import DIGEST, Objects
-from scripts.privileged.workflow_runs import Runs
+from scripts.privileged.publish.objects import DIGEST, Objects
+from scripts.privileged.sources.github_api import GitHub, GitHubError
+from scripts.privileged.sources.s3 import S3Error, client
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from scripts.privileged.publish_objects import Fate
+    from scripts.privileged.publish.objects import Fate
 
 _OF_S3 = (ClientError, BotoCoreError, Boto3Error)
 
@@ -85,9 +86,7 @@ class Loads(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags; the run's identity comes from the event and GitHub, never from what collect found."""
     parser.epilog = HELP
-    parser.add_argument("--repo", required=True, metavar="ORG/NAME", help="the repository that the run belongs to")
-    parser.add_argument("--workflow-run-id", required=True, type=int, help="the run whose stats these are")
-    parser.add_argument("--workflow-run-attempt", required=True, type=int, help="its attempt")
+    which_run.add_arguments(parser)
     parser.add_argument("--head-repository", required=True, metavar="ORG/NAME", help="the repository of its commit")
     parser.add_argument("--head-branch", required=True, help="the branch, or trunk/<sha> tag, of its commit")
     parser.add_argument("--default-branch", default="main", help="whose runs keep every test (default: main)")
@@ -116,23 +115,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Publish and tell; gives the exit code: 0 stored, 1 failed, 3 partly stored, 4 nothing to store."""
-    import boto3
-
     if options.clickhouse and options.prefix:
         print("publish: ClickHouse loads keys that begin with a table's name: leave --prefix out.", file=sys.stderr)
         return FAILED
     whose = Run(options.repo, options.workflow_run_id, options.workflow_run_attempt)
-    objects = Objects(boto3.client("s3"), options.bucket, options.prefix)
     limits = Limits(options.max_table_bytes, options.max_table_rows)
     kept = whole_run_is_kept(options.repo, options.head_repository, options.head_branch, options.default_branch)
     try:
+        objects = Objects(client(), options.bucket, options.prefix)
         if options.check_jobs:
-            with Runs.of(options.repo) as github:
-                whose = whose._replace(jobs=github.job_ids(options.workflow_run_id))
+            with GitHub.of(options.repo) as github:
+                whose = whose._replace(jobs=frozenset(job.id for job in github.jobs(options.workflow_run_id)))
         told = read_manifest(options.out / "manifest.json")
         tables = publish(options.out, told, whose, objects, limits, keeps_whole_run=kept)
         loads = _load(options.bucket, tables) if options.clickhouse else []
-    except (ManifestError, GitHubError, ClickHouseError, *_OF_S3, OSError, ValueError) as error:
+    except (ManifestError, GitHubError, S3Error, ClickHouseError, *_OF_S3, OSError, ValueError) as error:
         print(f"publish: {error}", file=sys.stderr)
         return FAILED
     publish_summary.tell(whose, tables, loads, os.environ.get("GITHUB_STEP_SUMMARY", ""))

@@ -21,27 +21,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.privileged.artifacts import Artifact, attempt_of
-from scripts.privileged.copy_stream import opened
+from scripts.privileged import which_run
 from scripts.privileged.exit_codes import FAILED, HELP, NOTHING, PARTLY, STORED
-from scripts.privileged.github_api import GitHubError
-from scripts.privileged.publish_objects import Objects
+from scripts.privileged.publish.objects import Objects
 from scripts.privileged.reasons import REASONS, RejectedError
-from scripts.privileged.workflow_runs import Runs
+from scripts.privileged.sources.artifacts import Artifact, attempt_of
+from scripts.privileged.sources.github_api import GitHub, GitHubError
+from scripts.privileged.sources.s3 import S3Error, client
+from scripts.privileged.sources.stream import streamed
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from scripts.privileged.github_api import GitHub
 
 PREFIXES = ("logs", "sccache-stats", "test-jsons", "test-reports", "torchci-reports", "usage-log")
 MAX_ARTIFACTS = 5000
-_ATTEMPT = re.compile(r"-runattempt[0-9]{1,6}(?=-|_|\.|$)")
 
 _SKIPPED = frozenset({"other_attempt", "unknown_attempt"})  # not this attempt's: nothing is lost
-
-
 _WHY = {**REASONS, "same_name": "another artifact of the attempt has its name"}
 
 
@@ -56,9 +53,7 @@ class Copied(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     parser.epilog = HELP
-    parser.add_argument("--repo", required=True, metavar="ORG/NAME", help="the repository that the run belongs to")
-    parser.add_argument("--workflow-run-id", required=True, type=int, help="the run whose artifacts these are")
-    parser.add_argument("--workflow-run-attempt", required=True, type=int, help="its attempt")
+    which_run.add_arguments(parser)
     parser.add_argument("--bucket", required=True, help="the S3 bucket to store in")
     parser.add_argument("--prefix", default="", help="in front of every key (default: none)")
     parser.add_argument(
@@ -79,16 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Copy and tell; gives the exit code: 0 stored, 1 failed, 3 partly stored, 4 nothing to store."""
-    import boto3
-
-    objects = Objects(boto3.client("s3"), options.bucket, options.prefix)
     place = (options.repo, options.workflow_run_id, options.workflow_run_attempt)
     try:
-        with Runs.of(options.repo) as github:
+        objects = Objects(client(), options.bucket, options.prefix)
+        with GitHub.of(options.repo) as github:
             found = islice(github.artifacts(options.workflow_run_id), MAX_ARTIFACTS)
             wanted = (each for each in found if each[0].name.startswith(tuple(options.artifacts)))
             copied = copy(github, wanted, objects, place, options.max_copied_bytes)
-    except (GitHubError, ClientError, BotoCoreError, Boto3Error) as error:
+    except (GitHubError, S3Error, ClientError, BotoCoreError, Boto3Error) as error:
         print(f"copy: {error}", file=sys.stderr)
         return FAILED
     _tell(copied, os.environ.get("GITHUB_STEP_SUMMARY", ""))
@@ -110,7 +103,7 @@ def copy(
     copied: list[Copied] = []
     left, taken = most_bytes, set[str]()
     for artifact, expired in artifacts:
-        key = objects.key(*place, "artifact", f"{_name(artifact.name)}.zip")
+        key = objects.key(*place, "artifact", f"{_name(artifact.identity[0])}.zip")
         if artifact.attempt != place[2]:
             fate = "unknown_attempt" if attempt_of(artifact.name) is None else "other_attempt"
         elif key in taken:
@@ -141,16 +134,14 @@ def _copy_one(github: GitHub, artifact: Artifact, objects: Objects, key: str, li
     if objects.has(key, metadata, None if artifact.digest else artifact.size):
         return "unchanged"
     try:
-        with opened(github, artifact, limit) as stream:
-            objects.put(key, stream, metadata, ContentType="application/zip")
+        streamed(github, artifact, limit, lambda it: objects.put(key, it, metadata, ContentType="application/zip"))
     except RejectedError as reason:
         return reason.code
     return "stored"
 
 
-def _name(name: str) -> str:
-    """Give the name of the object: without the attempt, as pytorch has it, and harmless."""
-    bare = _ATTEMPT.sub("", name.removesuffix(".zip"))
+def _name(bare: str) -> str:
+    """Give the name of the object, harmless; without the attempt, as pytorch has it."""
     plain = re.sub(r"[^A-Za-z0-9 ._+=@,()-]", "-", bare)[:200]
     if plain != bare:  # two names never become one
         plain += f"~{hashlib.sha256(bare.encode(errors='surrogatepass')).hexdigest()[:12]}"

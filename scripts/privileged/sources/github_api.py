@@ -1,4 +1,4 @@
-"""GitHub's REST API for artifacts and jobs: pages, rate limits with a patience that ends, and downloads.
+"""GitHub's REST API for runs, jobs and artifacts: pages, rate limits with a patience that ends, and downloads.
 
 An artifact's download is two steps: GitHub answers 302 with the address of blob storage, and that is fetched bare. The
 token, netrc and cookies stay with GitHub: https://docs.github.com/rest/actions/artifacts#download-an-artifact.
@@ -6,6 +6,7 @@ token, netrc and cookies stay with GitHub: https://docs.github.com/rest/actions/
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -13,19 +14,23 @@ from urllib.request import getproxies, proxy_bypass
 
 import github
 import requests
+from pydantic import BaseModel, ValidationError
 
-from scripts.privileged.artifacts import Artifact, Job, attempt_of, job_id_of
 from scripts.privileged.reasons import RejectedError
+from scripts.privileged.sources.artifacts import Artifact, attempt_of, job_id_of
+from scripts.privileged.sources.github_answers import WorkflowJob, WorkflowRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 PAGE = 100
 _MOST_PAGES = 200
 _TRIES = 4
 _TIMEOUT = 60
+_PATIENCE_SECONDS = 900
 _SECONDARY_SECONDS = 60  # what GitHub asks for where it names no time
 _GONE = (404, 410)
 
@@ -48,7 +53,7 @@ class GitHub:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._repo, self._url, self._token = repo, url.rstrip("/"), token
-        self._patience, self._say, self._sleep = patience, say, sleep
+        self._patience, self._say, self.sleep = patience, say, sleep
         self._github = github.Github(
             base_url=self._url,
             auth=github.Auth.Token(token) if token else None,
@@ -59,6 +64,14 @@ class GitHub:
         )
         self._session = session(self._url)
 
+    @classmethod
+    def of(cls, repo: str, say: Callable[[str], None] = print, patience: float = _PATIENCE_SECONDS) -> Self:
+        """Ask as GITHUB_API_URL and GITHUB_TOKEN say. Raises GitHubError for an address that is none."""
+        url = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
+        if not is_fetched(url):
+            raise GitHubError(f"GITHUB_API_URL is {url!r}: it must begin with https://, since the token travels there.")
+        return cls(url, os.environ.get("GITHUB_TOKEN", ""), repo, patience=patience, say=say)
+
     def __enter__(self) -> Self:
         return self
 
@@ -66,18 +79,19 @@ class GitHub:
         self._github.close()
         self._session.close()
 
-    def run_started_at(self, run_id: int, attempt: int) -> str:
-        """Give when an attempt started, in ISO 8601. Raises GitHubError."""
-        return str(self._get(f"/actions/runs/{run_id}/attempts/{attempt}").get("run_started_at") or "")
+    def run(self, run_id: int, attempt: int | None = None) -> WorkflowRun:
+        """Give an attempt of a run, by default its latest. Raises GitHubError."""
+        path = f"/actions/runs/{run_id:d}" + (f"/attempts/{attempt:d}" if attempt else "")
+        found = _parsed(WorkflowRun, self._get(path), path)
+        other = found.id != run_id or (attempt and found.run_attempt != attempt)
+        if other or found.repository.full_name.lower() != self._repo.lower():
+            raise GitHubError(f"GitHub answered {path} with another run.")
+        return found
 
-    def jobs(self, run_id: int, attempt: int | None = None) -> list[Job]:
+    def jobs(self, run_id: int, attempt: int | None = None) -> list[WorkflowJob]:
         """Give an attempt's jobs, with those it took over; or those of all attempts. Raises GitHubError."""
-        path = f"/actions/runs/{run_id}" + (f"/attempts/{attempt}" if attempt else "") + "/jobs"
-        found = self._pages(path, "jobs", "" if attempt else "&filter=all")
-        return [
-            Job(int(job["id"]), str(job.get("name") or ""), int(job.get("run_attempt") or attempt or 1))
-            for job in found
-        ]
+        path = f"/actions/runs/{run_id:d}" + (f"/attempts/{attempt:d}" if attempt else "") + "/jobs"
+        return [_parsed(WorkflowJob, job, path) for job in self._pages(path, "jobs", "" if attempt else "&filter=all")]
 
     def artifacts(self, run_id: int) -> Iterator[tuple[Artifact, bool]]:
         """Give all artifacts of a run, and whether each has expired. Raises GitHubError."""
@@ -156,7 +170,7 @@ class GitHub:
             except (requests.RequestException, ValueError) as error:
                 if tries >= _TRIES:
                     raise GitHubError(f"GitHub at {self._url} did not answer: {type(error).__name__}.") from None
-            self._sleep(2.0 ** (tries - 1))
+            self.sleep(2.0 ** (tries - 1))
 
     def _wait_for_limit(self, wait: float) -> None:
         if wait > self._patience:
@@ -166,7 +180,15 @@ class GitHub:
             )
         self._patience -= wait
         self._say(f"GitHub's rate limit is used up; going on in {wait:,.0f} s")
-        self._sleep(wait)
+        self.sleep(wait)
+
+
+def _parsed(model: type[M], told: object, path: str) -> M:
+    try:
+        return model.model_validate(told)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"][:3])
+        raise GitHubError(f"GitHub's answer to {path} is not what it documents (at {where}).") from None
 
 
 def _wait(status: int, headers: Mapping[str, str], told: object) -> float | None:

@@ -1,6 +1,6 @@
 """The process that opens what strangers made: archives in, rows out, over one socket; it has no credentials.
 
-    started by `reading_pool`, with an empty environment, limits on memory and open files, and these descriptors:
+    started by `pool`, with an empty environment, limits on memory and open files, and these descriptors:
     the socket, and a file for each table. A request is one JSON line with an archive's descriptor beside it:
     {"artifact", "job_id", "workflow_id", "workflow_run_attempt", "wants_all", "limits", "last"}
 
@@ -20,12 +20,12 @@ from typing import IO, Any
 
 import orjson
 
-from scripts.privileged.archive import Archive, Entry
-from scripts.privileged.case_rows import Groups, Identity
 from scripts.privileged.limits import Limits
+from scripts.privileged.reading.archive import Archive, Entry
+from scripts.privileged.reading.case_rows import Groups, Identity
+from scripts.privileged.reading.report import Report, read_report
+from scripts.privileged.reading.tables import TABLES, Table, Waiting
 from scripts.privileged.reasons import RejectedError
-from scripts.privileged.report_reader import Report, read_report
-from scripts.privileged.tables import TABLES, Table, Waiting
 
 MANIFEST = "oot-hud-manifest.json"
 _LARGEST_MANIFEST = 4 * 1024 * 1024

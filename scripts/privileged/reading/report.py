@@ -12,16 +12,16 @@ import secrets
 from typing import TYPE_CHECKING, Any, Protocol
 from xml.parsers import expat
 
-from scripts.privileged.case_rows import Groups, complete, dump, is_failed, tells_reruns_of_disabled, value
-from scripts.privileged.plain_cases import OPEN, PlainCases
+from scripts.privileged.reading.case_rows import Groups, complete, dump, is_failed, tells_reruns_of_disabled, value
+from scripts.privileged.reading.plain_cases import OPEN, PlainCases
 from scripts.privileged.reasons import RejectedError
 from scripts.runner import xml_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from scripts.privileged.case_rows import Identity
     from scripts.privileged.limits import Limits
+    from scripts.privileged.reading.case_rows import Identity
 
 HEAD_BYTES = 256  # enough for a byte order mark and an XML declaration
 _MOST_ELEMENTS_IN_CASE = 5_000

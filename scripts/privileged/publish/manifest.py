@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from scripts.privileged.normalised import Run
-    from scripts.privileged.publish import Table
+    from scripts.privileged.publish.command import Table
+    from scripts.privileged.publish.normalised import Run
 
 MANIFEST_BYTES = 32 * 1024 * 1024
 _MAX_DEPTH = 8

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from scripts.privileged.sources.github_answers import WorkflowJob
+
 REPORTS = "test-report"  # pytorch's scripts look for names that begin so
 MOST_OF_JOB = 50
 _ATTEMPT = re.compile(r"-runattempt([0-9]{1,6})(?=-|_|\.|$)")
@@ -43,14 +45,6 @@ class Artifact(NamedTuple):
         return _ATTEMPT.sub("", self.name.removesuffix(".zip")), self.attempt
 
 
-class Job(NamedTuple):
-    """A job as an attempt lists it; `attempt` is the one that it really ran in."""
-
-    id: int
-    name: str
-    attempt: int
-
-
 class Choice(NamedTuple):
     """Which artifacts are read, in order; why others are not; and what was not taken at its word."""
 
@@ -58,6 +52,13 @@ class Choice(NamedTuple):
     copies: dict[Artifact, Artifact]  # the same artifact in the other source, for when the chosen one fails
     left: list[tuple[Artifact, str, str]]  # code and sentence
     fallbacks: list[dict[str, str | int]]
+
+
+def is_repo(text: str) -> bool:
+    """Say whether this is owner/name."""
+    return re.fullmatch(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}", text) is not None and not (
+        {".", ".."} & {*text.split("/")}
+    )
 
 
 def attempt_of(name: str) -> int | None:
@@ -75,7 +76,7 @@ def job_id_of(name: str) -> int | None:
 def choose(
     artifacts: Iterable[Artifact],
     attempt: int,
-    jobs: Sequence[Job] | None,
+    jobs: Sequence[WorkflowJob] | None,
     earlier: Mapping[int, str],
     started_at: str,
     most: int,
@@ -86,8 +87,8 @@ def choose(
     id; `started_at` is when the attempt started (ISO 8601), empty where nobody knows.
     """
     choice = Choice([], {}, [], [])
-    ids = {(job.id, job.attempt) for job in jobs or ()}
-    names = {(job.name, job.attempt) for job in jobs or ()}
+    ids = {(job.id, job.run_attempt) for job in jobs or ()}
+    names = {(job.name, job.run_attempt) for job in jobs or ()}
     known: dict[tuple[str, int | None], Artifact] = {}
     once = {
         (artifact.source, artifact.place): artifact for artifact in artifacts
@@ -112,7 +113,7 @@ def choose(
 def _why_not(  # noqa: PLR0911 - a rule a line
     artifact: Artifact,
     attempt: int,
-    jobs: Sequence[Job] | None,
+    jobs: Sequence[WorkflowJob] | None,
     ids: set[tuple[int, int]],
     names: set[tuple[str, int]],
     earlier: Mapping[int, str],

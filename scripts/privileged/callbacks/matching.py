@@ -18,7 +18,7 @@ from hud_endpoint.errors import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scripts.privileged.workflow_runs import WorkflowJob, WorkflowRun
+    from scripts.privileged.sources.github_answers import WorkflowJob, WorkflowRun
 
 # Runs that nobody without write access can start. The relay takes these events too, and workflow_run, which may follow
 # a stranger's run.
@@ -114,16 +114,24 @@ def _ended(run: WorkflowRun, jobs: Iterable[WorkflowJob]) -> dict[str, _Ended | 
     starts = [job.started_at for job in own if job.started_at]
     ends = [job.completed_at for job in own if job.completed_at]
     if run.conclusion and starts and ends:
-        conclusion = run.conclusion if run.conclusion in get_args(Conclusion) else "failure"  # startup_failure, say
         whole = f"{run.id}-{run.run_attempt}"
-        found[whole] = _Ended(whole, "workflow", conclusion, min(starts).isoformat(), max(ends).isoformat())
+        found[whole] = _Ended(
+            whole, "workflow", _conclusion(run.conclusion), min(starts).isoformat(), max(ends).isoformat()
+        )
     return found
+
+
+def _conclusion(told: str) -> str:
+    """Give GitHub's word, and `failure` for one that callbacks don't have, such as startup_failure."""
+    return told if told in get_args(Conclusion) else "failure"
 
 
 def _of_job(job: WorkflowJob) -> _Ended | None:
     if not (job.status == "completed" and job.conclusion and job.started_at and job.completed_at):
         return None
-    return _Ended(str(job.id), job.name, job.conclusion, job.started_at.isoformat(), job.completed_at.isoformat())
+    return _Ended(
+        str(job.id), job.name, _conclusion(job.conclusion), job.started_at.isoformat(), job.completed_at.isoformat()
+    )
 
 
 def _bodies(callback: Callback, run: WorkflowRun, job: _Ended) -> tuple[bytes, bytes]:

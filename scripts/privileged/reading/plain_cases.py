@@ -18,14 +18,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from scripts.privileged.case_rows import Identity, dump, duration, file_and_class
-from scripts.privileged.plain_values import CHILDREN, EMPTY, Column, Content, NotPlainError, column, content, is_plain
+from scripts.privileged.reading.case_rows import Identity, dump, duration, file_and_class
+from scripts.privileged.reading.plain_values import (
+    CHILDREN,
+    EMPTY,
+    Column,
+    Content,
+    NotPlainError,
+    column,
+    content,
+    is_plain,
+)
 from scripts.runner.junit_cases import LONGEST_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from scripts.privileged.case_rows import Groups
+    from scripts.privileged.reading.case_rows import Groups
 
 OPEN = b"<testcase "
 _CLOSE = b"</testcase>"

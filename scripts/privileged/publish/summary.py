@@ -10,8 +10,8 @@ from scripts.runner.workflow_commands import escape, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scripts.privileged.normalised import Run
-    from scripts.privileged.publish import Loads, Table
+    from scripts.privileged.publish.command import Loads, Table
+    from scripts.privileged.publish.normalised import Run
 
 
 def tell(whose: Run, tables: Sequence[Table], loads: Sequence[Loads], summary_file: str) -> None:

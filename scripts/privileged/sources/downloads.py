@@ -10,14 +10,14 @@ from typing import IO, TYPE_CHECKING
 
 import requests
 
-from scripts.privileged.github_api import is_fetched, session
 from scripts.privileged.reasons import RejectedError
+from scripts.privileged.sources.github_api import is_fetched, session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from scripts.privileged.artifacts import Artifact
     from scripts.privileged.limits import Limits
+    from scripts.privileged.sources.artifacts import Artifact
 
 _PIECE = 256 * 1024
 _TIMEOUT = (10, 60)

@@ -12,14 +12,14 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from scripts.privileged.tables import TABLES
+from scripts.privileged.reading.tables import TABLES
 from scripts.runner.workflow_commands import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scripts.privileged.artifacts import Artifact
-    from scripts.privileged.reading_pool import Outcome, Segment
+    from scripts.privileged.reading.pool import Outcome, Segment
+    from scripts.privileged.sources.artifacts import Artifact
 
 MANIFEST = "manifest.json"
 _PIECE = 1024 * 1024
