@@ -1,6 +1,6 @@
 """Replicator: rows/s from DynamoDB's stream records into a real ClickHouse, batches of 10k, one process.
 
-`scripts.replicator.writer.Writer.write` is given records as boto3 gives them; what it does (transform, insert, and the
+The replicator's `Writer.write` is given records as boto3 gives them; what it does (transform, insert, and the
 materialized view of failed tests on the server) is timed whole, by the clock. Its parts follow: the transform alone,
 in this process's CPU time, and the insert alone, by the clock, of columns made before: what the driver and the server
 take is the floor that no transform can get below. Reading the stream is not in it. Medians over the batches, after one
@@ -17,8 +17,8 @@ from benchmarks.result import BenchmarkError, Budget, Row
 from benchmarks.servers import clickhouse
 from benchmarks.timing import cpu_seconds, median, seconds
 from hud_endpoint.clickhouse.ddl import insert_columns
-from scripts.replicator.transform import Transform
-from scripts.replicator.writer import TABLE, Writer
+from scripts.replicator.rows.transform import Transform
+from scripts.replicator.writing.writer import TABLE, Writer
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

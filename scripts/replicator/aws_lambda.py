@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.replicator.connections import AWAY, RECONNECT_SECONDS, make_writer, read_secret, statuses, told
 from scripts.replicator.metrics import Batch, EmfMetrics, lag_seconds
-from scripts.replicator.records import from_event, sequence_number
+from scripts.replicator.rows.records import from_event, sequence_number
 
 if TYPE_CHECKING:
-    from scripts.replicator.writer import Writer
+    from scripts.replicator.writing.writer import Writer
 
 log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)

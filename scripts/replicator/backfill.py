@@ -24,18 +24,18 @@ from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
 from scripts.replicator.backoff import Backoff
 from scripts.replicator.connections import AWAY, add_arguments, aws, connect_writer, positive, told, whole
-from scripts.replicator.poller import BATCH
 from scripts.replicator.progress import Progress
-from scripts.replicator.scan import MOST_SEGMENTS, SEGMENTS, pages
-from scripts.replicator.transform import Transform, scanned
-from scripts.replicator.writer import TABLE, Written
+from scripts.replicator.reading.poller import BATCH
+from scripts.replicator.reading.scan import MOST_SEGMENTS, SEGMENTS, pages
+from scripts.replicator.rows.transform import Transform, scanned
+from scripts.replicator.writing.writer import TABLE, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.replicator.writer import Writer
+    from scripts.replicator.writing.writer import Writer
 
 log = logging.getLogger("backfill")
 

@@ -14,15 +14,15 @@ from urllib3.exceptions import HTTPError
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
 from hud_endpoint.contract import RESULTS_TABLE, Status
-from scripts.replicator.letters import Queue, Table
-from scripts.replicator.writer import TABLE, Writer
+from scripts.replicator.writing.letters import Queue, Table
+from scripts.replicator.writing.writer import TABLE, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clickhouse_connect.driver.client import Client
 
-    from scripts.replicator.letters import DeadLetters
+    from scripts.replicator.writing.letters import DeadLetters
 
 RECONNECT_SECONDS = 600  # so long at most until columns that a migration has added are written
 _SETTINGS = ("clickhouse_url", "replicate_statuses", "dead_letter_queue_url", "async_insert")

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
 from scripts.replicator.connections import AWAY, add_target_arguments, aws, told
-from scripts.replicator.letters import SOURCE, DeadLetter, QueueReader, Table
-from scripts.replicator.writer import TABLE, Writer
+from scripts.replicator.writing.letters import SOURCE, DeadLetter, QueueReader, Table
+from scripts.replicator.writing.writer import TABLE, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -33,9 +33,9 @@ from scripts.replicator.connections import (
     told,
     whole,
 )
-from scripts.replicator.leases import Leases, new_owner
 from scripts.replicator.metrics import Metrics, NoMetrics, PrometheusMetrics
-from scripts.replicator.poller import BATCH_SECONDS, LEASE_SECONDS, Poller
+from scripts.replicator.reading.leases import Leases, new_owner
+from scripts.replicator.reading.poller import BATCH_SECONDS, LEASE_SECONDS, Poller
 
 log = logging.getLogger("replicator")
 

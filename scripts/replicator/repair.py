@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.clickhouse.ddl import insert_columns
-from scripts.replicator.transform import scanned
-from scripts.replicator.writer import TABLE, Writer
+from scripts.replicator.rows.transform import scanned
+from scripts.replicator.writing.writer import TABLE, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.replicator.verify_staging import Difference
+    from scripts.replicator.comparing.staging import Difference
 
 _LONGEST_WAIT_SECONDS = 5.0
 

@@ -27,9 +27,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from scripts.replicator.connections import read_secret
-from scripts.replicator.s3_events import Message, Place, messages
-from scripts.replicator.s3_loader import Loaded, S3Loader
-from scripts.replicator.s3_tables import PREFIXES
+from scripts.replicator.s3.events import Message, Place, messages
+from scripts.replicator.s3.loader import Loaded, S3Loader
+from scripts.replicator.s3.tables import PREFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

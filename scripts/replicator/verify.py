@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.contract import RESULTS_TABLE
+from scripts.replicator.comparing.report import Report
+from scripts.replicator.comparing.staging import Difference, Staging
 from scripts.replicator.connections import AWAY, aws, read_secret
 from scripts.replicator.progress import Progress
+from scripts.replicator.reading.scan import SEGMENTS, pages
 from scripts.replicator.repair import Repairer, items_of
-from scripts.replicator.scan import SEGMENTS, pages
-from scripts.replicator.transform import Transform, scanned
-from scripts.replicator.verify_report import Report
-from scripts.replicator.verify_staging import Difference, Staging
+from scripts.replicator.rows.transform import Transform, scanned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

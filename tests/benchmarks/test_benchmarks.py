@@ -33,7 +33,7 @@ from benchmarks import (
 )
 from benchmarks.result import BenchmarkError, Budget, Row
 from benchmarks.servers import REAL_SERVICES
-from scripts.replicator.transform import PoisonError, Transform
+from scripts.replicator.rows.transform import PoisonError, Transform
 from scripts.runner.junit import summarize
 
 if TYPE_CHECKING:

@@ -25,11 +25,11 @@ from scripts.local.processes import free_port
 from scripts.ops.create_tables import create_clickhouse
 from scripts.ops.level_report import main as level_report
 from scripts.replicator import dead_letters, verify
-from scripts.replicator.letters import Table, letter
-from scripts.replicator.s3_loader import S3Loader
-from scripts.replicator.s3_source import S3Source
-from scripts.replicator.transform import scanned
-from scripts.replicator.writer import TABLE, Writer
+from scripts.replicator.rows.transform import scanned
+from scripts.replicator.s3.loader import S3Loader
+from scripts.replicator.s3.source import S3Source
+from scripts.replicator.writing.letters import Table, letter
+from scripts.replicator.writing.writer import TABLE, Writer
 from tests.deploy.own_clickhouse import configured_clickhouse
 from tests.deploy.own_users import ACCESS_CONTROL, PASSWORDS, limits, statements, users_xml
 from tests.hud_endpoint.clickhouse import history

@@ -15,7 +15,7 @@ import boto3
 import pytest
 import requests
 
-from scripts.replicator.records import to_event
+from scripts.replicator.rows.records import to_event
 from tests.deploy.conftest import ROOT
 from tests.hud_endpoint.clickhouse.history import refresh
 from tests.hud_endpoint.test_aws_lambda import event

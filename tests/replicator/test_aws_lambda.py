@@ -15,7 +15,7 @@ import pytest
 
 from scripts.replicator import aws_lambda, connections
 from scripts.replicator.aws_lambda import stream_handler
-from scripts.replicator.records import to_event
+from scripts.replicator.rows.records import to_event
 from tests.replicator.records import record
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from boto3.dynamodb.types import TypeSerializer
 from hud_endpoint.clickhouse.ddl import insert_columns
 from scripts.ops.create_tables import dynamodb_tables
 from scripts.replicator import backfill
-from scripts.replicator.scan import pages
-from scripts.replicator.transform import scanned
-from scripts.replicator.writer import TABLE, Writer, Written
+from scripts.replicator.reading.scan import pages
+from scripts.replicator.rows.transform import scanned
+from scripts.replicator.writing.writer import TABLE, Writer, Written
 from tests.replicator.records import ITEM, record
 
 if TYPE_CHECKING:

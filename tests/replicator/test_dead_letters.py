@@ -11,9 +11,10 @@ import boto3
 import pytest
 
 from hud_endpoint.clickhouse.ddl import insert_columns
-from scripts.replicator import dead_letters, letters, writer
-from scripts.replicator.letters import DeadLetter, Queue, QueueReader, Table
-from scripts.replicator.writer import Writer, Written
+from scripts.replicator import dead_letters
+from scripts.replicator.writing import letters, writer
+from scripts.replicator.writing.letters import DeadLetter, Queue, QueueReader, Table
+from scripts.replicator.writing.writer import Writer, Written
 from tests.replicator.records import record
 
 if TYPE_CHECKING:

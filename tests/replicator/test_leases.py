@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.replicator.leases import Lease, LeaseLostError, Leases, Watch, choose, died_here, new_owner
+from scripts.replicator.reading.leases import Lease, LeaseLostError, Leases, Watch, choose, died_here, new_owner
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -91,7 +91,7 @@ class TestWatch:
 
 class TestDeadNeighbours:
     def test_a_process_that_ended_here(self) -> None:
-        program = "from scripts.replicator.leases import new_owner; print(new_owner())"
+        program = "from scripts.replicator.reading.leases import new_owner; print(new_owner())"
         owner = subprocess.run(
             [sys.executable, "-c", program], check=True, capture_output=True, text=True
         ).stdout.strip()

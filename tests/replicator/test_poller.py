@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.replicator import poller as room
-from scripts.replicator import shards as shards_room
-from scripts.replicator.leases import Lease, Leases
-from scripts.replicator.poller import Poller
-from scripts.replicator.shards import ShardReader, readable
-from scripts.replicator.writer import Written
+from scripts.replicator.reading import poller as room
+from scripts.replicator.reading import shards as shards_room
+from scripts.replicator.reading.leases import Lease, Leases
+from scripts.replicator.reading.poller import Poller
+from scripts.replicator.reading.shards import ShardReader, readable
+from scripts.replicator.writing.writer import Written
 from tests.integration.waiting import wait_for
 from tests.replicator.records import record
 from tests.replicator.streams_server import ARN, StreamsServer

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.replicator.letters import DeadLetter, letter
-from scripts.replicator.records import from_event, key, sequence_number, to_event
+from scripts.replicator.rows.records import from_event, key, sequence_number, to_event
+from scripts.replicator.writing.letters import DeadLetter, letter
 from tests.replicator.records import record
 
 # https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html, with a binary and an identity

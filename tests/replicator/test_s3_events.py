@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.replicator.s3_events import Message, Place, messages
+from scripts.replicator.s3.events import Message, Place, messages
 
 
 def created(key: str, name: str = "ObjectCreated:Put") -> dict[str, Any]:

@@ -21,10 +21,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from hud_endpoint.clickhouse.connection import connect
-from scripts.replicator import s3_loader, s3_to_clickhouse
-from scripts.replicator.s3_loader import S3Loader
-from scripts.replicator.s3_source import S3Source
-from scripts.replicator.s3_tables import parse_key
+from scripts.replicator import s3_to_clickhouse
+from scripts.replicator.s3 import loader as s3_loader
+from scripts.replicator.s3.loader import S3Loader
+from scripts.replicator.s3.source import S3Source
+from scripts.replicator.s3.tables import parse_key
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.replicator.s3_source import S3Source, source_from_environment
-from scripts.replicator.s3_tables import check_prefix, parse_key, quoted
+from scripts.replicator.s3.source import S3Source, source_from_environment
+from scripts.replicator.s3.tables import check_prefix, parse_key, quoted
 
 
 @pytest.mark.parametrize(

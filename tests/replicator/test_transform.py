@@ -14,8 +14,8 @@ from hud_endpoint.clickhouse.ddl import Column
 from hud_endpoint.contract import RelayPayload
 from hud_endpoint.results.record import Rank, to_write
 from hud_endpoint.results.sameness import attribute as as_attribute
-from scripts.replicator.casts import EPOCH, PoisonError, cell
-from scripts.replicator.transform import DERIVED, Transform, scanned
+from scripts.replicator.rows.casts import EPOCH, PoisonError, cell
+from scripts.replicator.rows.transform import DERIVED, Transform, scanned
 from tests.hud_endpoint.strategies import PAYLOADS
 from tests.replicator.records import COLUMNS, CREATED, CREATED_MS, ITEM, record
 

@@ -18,13 +18,13 @@ import pytest
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
 from scripts.replicator import repair, verify
+from scripts.replicator.comparing.staging import Staging
 from scripts.replicator.progress import Progress
+from scripts.replicator.reading.scan import pages
 from scripts.replicator.repair import Repairer, items_of
-from scripts.replicator.scan import pages
-from scripts.replicator.transform import scanned
+from scripts.replicator.rows.transform import scanned
 from scripts.replicator.verify import Verifier, window_start
-from scripts.replicator.verify_staging import Staging
-from scripts.replicator.writer import TABLE, Writer
+from scripts.replicator.writing.writer import TABLE, Writer
 from tests.integration.own_servers import own_clickhouse
 from tests.integration.waiting import wait_for
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.replicator.verify_report import Report
+    from scripts.replicator.comparing.report import Report
 
 NOW = datetime.now(UTC).replace(microsecond=123456)
 

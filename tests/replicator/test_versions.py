@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scripts.replicator.transform import Transform, scanned
+from scripts.replicator.rows.transform import Transform, scanned
 from tests.replicator.records import COLUMNS, record
 
 NAMES = [column.name for column in COLUMNS]

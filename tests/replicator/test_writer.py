@@ -11,8 +11,8 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from hud_endpoint.clickhouse.ddl import insert_columns
-from scripts.replicator import letters, writer
-from scripts.replicator.writer import Writer, Written
+from scripts.replicator.writing import letters, writer
+from scripts.replicator.writing.writer import Writer, Written
 from tests.replicator.records import COLUMNS, record
 
 if TYPE_CHECKING:

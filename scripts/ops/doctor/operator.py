@@ -23,7 +23,7 @@ from hud_endpoint.relay.outbox import DEAD, QUEUE, Outbox
 from hud_endpoint.relay.sweeper import Sweeper
 from scripts.ops.create_tables import RELAY_TABLE, REPLICATOR_TABLE, dynamodb_tables
 from scripts.ops.doctor.check import Check
-from scripts.replicator.leases import Leases
+from scripts.replicator.reading.leases import Leases
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

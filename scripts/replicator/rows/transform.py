@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scripts.replicator.casts import (
+from scripts.replicator.rows.casts import (
     DAYS,
     EPOCH,
     WRONG,

@@ -11,15 +11,15 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from scripts.replicator.leases import LeaseLostError, Watch, choose, died_here
 from scripts.replicator.metrics import Batch, Metrics, NoMetrics, lag_seconds
-from scripts.replicator.shards import ShardReader, describe, readable
+from scripts.replicator.reading.leases import LeaseLostError, Watch, choose, died_here
+from scripts.replicator.reading.shards import ShardReader, describe, readable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodbstreams.client import DynamoDBStreamsClient
 
-    from scripts.replicator.leases import Lease, Leases
-    from scripts.replicator.writer import Writer
+    from scripts.replicator.reading.leases import Lease, Leases
+    from scripts.replicator.writing.writer import Writer
 
 log = logging.getLogger(__name__)
 

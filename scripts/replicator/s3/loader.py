@@ -20,8 +20,8 @@ from urllib3.exceptions import HTTPError
 
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
-from scripts.replicator.s3_source import S3Source, source_from_environment
-from scripts.replicator.s3_tables import Object, check_prefix, insert_sql, lines_sql, parse_key, quoted
+from scripts.replicator.s3.source import S3Source, source_from_environment
+from scripts.replicator.s3.tables import Object, check_prefix, insert_sql, lines_sql, parse_key, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

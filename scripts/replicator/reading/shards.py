@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodbstreams.client import DynamoDBStreamsClient
 
-    from scripts.replicator.leases import Lease
+    from scripts.replicator.reading.leases import Lease
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scripts.replicator.verify_staging import Difference
+    from scripts.replicator.comparing.staging import Difference
 
 NAMESPACE = "OotHudReplicator"
 LISTED = 1000  # keys of each kind that are named; all are counted

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 
-from scripts.replicator import records
+from scripts.replicator.rows import records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

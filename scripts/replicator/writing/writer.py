@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
 
-from scripts.replicator.letters import Table, letter
-from scripts.replicator.transform import Transform
+from scripts.replicator.rows.transform import Transform
+from scripts.replicator.writing.letters import Table, letter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from hud_endpoint.clickhouse.ddl import Column
-    from scripts.replicator.letters import DeadLetters
+    from scripts.replicator.writing.letters import DeadLetters
 
     Dead = list[tuple[Mapping[str, Any], str]]
 

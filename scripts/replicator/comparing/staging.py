@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hud_endpoint.clickhouse.ddl import insert_columns
-from scripts.replicator.writer import TABLE
+from scripts.replicator.writing.writer import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

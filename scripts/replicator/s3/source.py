@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scripts.replicator.s3_tables import quoted
+from scripts.replicator.s3.tables import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from scripts.replicator.attributes import from_wire, to_wire
+from scripts.replicator.rows.attributes import from_wire, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
