@@ -14,7 +14,7 @@ from tests.integration.waiting import wait_for
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-TABLES = ("backend_hours", "commit_hours", "failed_jobs")
+TABLES = ("backend_hours", "commit_hours", "upstream_hours", "failed_jobs")
 
 
 def job(repo: str, hours_ago: float, name: str = "test", **changes: Any) -> history.Row:
@@ -95,8 +95,8 @@ def test_a_refresh_computes_the_hours_that_were_touched_and_no_others(clickhouse
     wait_for(lambda: clickhouse.query("SELECT now()").result_rows[0][0] >= later, "two seconds later")
     for table in TABLES:
         clickhouse.command(
-            f"INSERT INTO oot.{table} (hour, repo, generation) "
-            "SELECT toStartOfHour(now()) - 8000000, '', toDateTime64({at: DateTime}, 9) + 61",
+            f"INSERT INTO oot.{table} (hour, generation) "
+            "SELECT toStartOfHour(now()) - 8000000, toDateTime64({at: DateTime}, 9) + 61",
             parameters={"at": refreshed},
         )
     history.load(clickhouse, [job(repo, 1, "rerun", run_attempt=2), job(repo, 2, "new")])
@@ -122,6 +122,7 @@ def test_no_hour_has_a_key_twice_in_its_latest_generation(clickhouse: Client, ta
     keys = {
         "backend_hours": "repo, event_type",
         "commit_hours": "repo, upstream_repo, pr_number, sha, event_type",
+        "upstream_hours": "upstream_repo, pr_number, sha, event_type",
         "failed_jobs": "repo, key",
     }[table]
     latest = f"SELECT *, max(generation) OVER (PARTITION BY hour) AS latest FROM oot.{table}"  # noqa: S608 - ours

@@ -13,18 +13,23 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hud_endpoint.clickhouse import saved_queries
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.views.data.backend_page import read_backend
 from hud_endpoint.views.data.breakers import Baseline, baselines, find_breakers
 from hud_endpoint.views.data.kept import FRESH_SECONDS, RETRY_SECONDS, Keeper, UnavailableError
+from hud_endpoint.views.data.pull_request_page import read_pull_request
 from hud_endpoint.views.data.reader import ClickHouseReader
 from hud_endpoint.views.data.readiness import Criteria, judge_readiness
 from hud_endpoint.views.data.rows import latest_attempts
 from hud_endpoint.views.data.running import RunningJobs
-from hud_endpoint.views.data.test_page import standing
+from hud_endpoint.views.data.summary_page import read_summary
+from hud_endpoint.views.data.test_page import read_test, standing
 from hud_endpoint.views.data.triage import judge_job, judge_test
 from hud_endpoint.views.models import EVENTS, LEVELS, WINDOWS, FailingBackend, Filters, Job
+from tests.hud_endpoint.clickhouse import history
 from tests.hud_endpoint.views import sample_pages
-from tests.hud_endpoint.views.test_oracle import RUNNING, NothingRuns
+from tests.hud_endpoint.views.test_oracle import RUNNING, NothingRuns, plain
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -99,6 +104,44 @@ def test_an_outage_shows_the_last_good_page_with_its_age(clickhouse: Client, wha
     anyio.run(outage)
 
 
+@pytest.mark.parametrize("what", ["summary", "summary-filtered", "backend", "pull_request", "test"])
+def test_a_page_of_which_a_part_can_not_be_read_is_not_shown_in_part(clickhouse: Client, what: str) -> None:
+    """Each query in turn is the one that fails, in whatever thread it runs."""
+    seen = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
+    numbers = range(4232, 4243)  # the last breaks both backends, which are well otherwise
+    rows = [
+        plain(f"parts/backend-{one}", seen, number, "failure" if number == numbers[-1] else "success")
+        for one in range(2)
+        for number in numbers
+    ]
+    history.load(clickhouse, rows)
+    history.refresh(clickhouse)
+    asked: list[str] = []
+    failing = ""
+
+    def ask(query: str, /, **parameters: Any) -> Any:
+        asked.append(query)
+        if query == failing:
+            raise UnavailableError(query)
+        return saved_queries.run(clickhouse, query, parameters)
+
+    runs: Any = NothingRuns()
+    now, filters = datetime.now(UTC), Filters()
+    reads: dict[str, Any] = {
+        "summary": partial(read_summary, ask, runs, filters, now),
+        "summary-filtered": partial(read_summary, ask, runs, Filters(days=1, text="PARTS/backend"), now),
+        "backend": partial(read_backend, ask, runs, Criteria(), "parts/backend-0", filters, 1, now),
+        "pull_request": partial(read_pull_request, ask, runs, 4242, "parts/upstream", now),
+        "test": partial(read_test, ask, "test_shared", "", "", filters, now),
+    }
+    reads[what]()
+    queries = sorted(set(asked))
+    assert len(queries) == {"summary": 6, "summary-filtered": 7, "backend": 9, "pull_request": 2, "test": 5}[what]
+    for failing in queries:
+        with pytest.raises(UnavailableError, match=failing):
+            reads[what]()
+
+
 def test_an_outage_with_nothing_kept_is_refused_in_words(clickhouse: Client) -> None:
     connect = Switch(clickhouse)
     connect.on = False
@@ -114,6 +157,18 @@ def test_an_outage_with_nothing_kept_is_refused_in_words(clickhouse: Client) -> 
     assert connect.asked == 1
 
 
+def test_running_jobs_of_backends_are_counted_at_the_same_time() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    class Client:
+        def query(self, **request: Any) -> dict[str, int]:
+            both.wait()
+            return {"Count": len(request["ExpressionAttributeValues"][":value"]["S"])}
+
+    counted = RunningJobs(Client(), "t").counts(["a/b", "a/longer"])  # type: ignore[arg-type]  # a stand-in
+    assert counted == {"a/b": 3, "a/longer": 8}
+
+
 def test_dynamodb_away_leaves_only_what_runs_out(clickhouse: Client, closed_port: int) -> None:
     import boto3
     from botocore.config import Config
@@ -127,6 +182,8 @@ def test_dynamodb_away_leaves_only_what_runs_out(clickhouse: Client, closed_port
         config=Config(retries={"total_max_attempts": 1}, connect_timeout=1),
     )
     reader = ClickHouseReader(lambda: clickhouse, RunningJobs(away, "t"))
+    history.load(clickhouse, [plain("away/backend", datetime.now(UTC).replace(microsecond=0), 7, "success")])
+    history.refresh(clickhouse)
 
     async def read() -> None:
         summary = await reader.summary(Filters())
