@@ -27,5 +27,8 @@ ENGINE = Distributed('oot', 'oot', 'backend_hours');
 CREATE TABLE IF NOT EXISTS oot.commit_hours
 ENGINE = Distributed('oot', 'oot', 'commit_hours');
 
+CREATE TABLE IF NOT EXISTS oot.upstream_hours
+ENGINE = Distributed('oot', 'oot', 'upstream_hours');
+
 CREATE TABLE IF NOT EXISTS oot.failed_jobs
 ENGINE = Distributed('oot', 'oot', 'failed_jobs');

@@ -94,6 +94,7 @@ def make_environment(static: Mapping[str, StaticFile]) -> jinja2.Environment:
         "backend_path": links.backend_path,
         "pull_request_path": links.pull_request_path,
         "failed_test_path": links.failed_test_path,
+        "saved_query_path": links.saved_query_path,
         "commit_url": links.commit_url,
         "pull_request_url": links.pull_request_url,
         "github": links.github,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -31,6 +32,12 @@ def failed_test_path(name: str, classname: str = "", file: str = "", filters: Fi
     query = urlencode({key: value for key, value in told.items() if value}, errors="replace")
     kept = filters.query(level="", text="") if filters else ""
     return f"/oot/test?{query}{kept.replace('?', '&')}"
+
+
+def saved_query_path(query: str, **parameters: object) -> str:
+    """The rows of a saved query as JSON."""
+    told = json.dumps(parameters, separators=(",", ":"))
+    return f"/api/clickhouse/{query}?{urlencode({'parameters': told})}"
 
 
 def commit_url(upstream_repo: str, sha: str) -> str:

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 BACKEND = "/oot/example-labs/torch-falcon"
 
+LEADS_TO = [
+    ("#179565", "/pr/179565"),
+    ("179565", "/pr/179565"),
+    ("https://github.com/pytorch/pytorch/pull/179565/files", "/pr/179565"),
+    ("intel/pytorch#12", "/pr/12?upstream_repo=intel%2Fpytorch"),
+    ("example-labs/torch-falcon", BACKEND),
+    ("https://github.com/example-labs/torch-falcon/", BACKEND),
+    ("test_matmul & <b>", "/oot/test?name=test_matmul+%26+%3Cb%3E"),
+    ("//evil.example/x", "/oot/test?name=%2F%2Fevil.example%2Fx"),
+]
+
 
 def path_of(page: Page) -> str:
     return "/" + page.url.split("/", 3)[3]
@@ -128,28 +139,18 @@ def test_paging(visitor: Visitor, prepared: Prepared, url: str) -> None:
     assert prepared.last() == ("backend", "example-labs/torch-falcon", Filters(event="pull_request"), 2)
     expect(page.get_by_text("Page 2 of 2")).to_be_visible()
     expect(page.get_by_role("link", name="Older")).to_have_count(0)
+    twin = page.get_by_role("link", name="JSON", exact=True)
+    assert twin.get_attribute("href") == f"{BACKEND}.json?event=pull_request&page=2"
     page.get_by_role("link", name="Newer").click()
     assert path_of(page) == f"{BACKEND}?event=pull_request#matrix"
 
 
-@pytest.mark.parametrize(
-    ("typed", "there"),
-    [
-        ("#179565", "/pr/179565"),
-        ("179565", "/pr/179565"),
-        ("https://github.com/pytorch/pytorch/pull/179565/files", "/pr/179565"),
-        ("intel/pytorch#12", "/pr/12?upstream_repo=intel%2Fpytorch"),
-        ("example-labs/torch-falcon", BACKEND),
-        ("https://github.com/example-labs/torch-falcon/", BACKEND),
-        ("test_matmul & <b>", "/oot/test?name=test_matmul+%26+%3Cb%3E"),
-        ("//evil.example/x", "/oot/test?name=%2F%2Fevil.example%2Fx"),
-    ],
-)
-def test_the_search_box_leads_there(visitor: Visitor, url: str, typed: str, there: str) -> None:
+def test_the_search_box_of_every_page_leads_there(visitor: Visitor, url: str) -> None:
     page = visitor.open(f"{url}/oot", script=False)
-    page.get_by_role("searchbox", name="Go to").fill(typed)
-    page.keyboard.press("Enter")
-    page.wait_for_url(url + there)
+    for typed, there in LEADS_TO:
+        page.get_by_role("searchbox", name="Go to").fill(typed)
+        page.keyboard.press("Enter")
+        page.wait_for_url(url + there)
 
 
 def test_by_keyboard_alone(visitor: Visitor, url: str) -> None:

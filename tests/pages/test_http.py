@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
+from hud_endpoint.clickhouse import saved_queries
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.views.links import backend_path, failed_test_path, github, pull_request_path, web_link
+from hud_endpoint.views.links import (
+    backend_path,
+    failed_test_path,
+    github,
+    pull_request_path,
+    saved_query_path,
+    web_link,
+)
 from hud_endpoint.views.models import Filters
 from hud_endpoint.views.pages import HEADERS, _destination
 
@@ -155,3 +165,13 @@ def test_paths_quote_what_they_are_given() -> None:
     assert pull_request_path(7, "o/r&x=1") == "/pr/7?upstream_repo=o%2Fr%26x%3D1"
     assert failed_test_path("a b&c", "K", "", filters) == "/oot/test?name=a+b%26c&classname=K&days=30&event=nightly"
     assert github("o/r", "commit", "../../x?y") == "https://github.com/o/r/commit/../../x%3Fy"
+
+
+def test_a_link_to_a_saved_query_is_one_that_it_takes() -> None:
+    told = {"repo": 'o/r"&<b>\ud800', "days": 7, "events": ["nightly"], "limit": 10_000}
+    link = urlsplit(saved_query_path("oot_backend_failures", **told))
+    assert link.path == "/api/clickhouse/oot_backend_failures"
+    assert told == json.loads(parse_qs(link.query, strict_parsing=True)["parameters"][0])
+    told["repo"] = "o/r"
+    query = saved_queries.saved_query("oot_backend_failures")
+    assert saved_queries.read_parameters(query, told) == told

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
+from tests.hud_endpoint.clickhouse.history import refresh
 from tests.hud_endpoint.relay.jobs import REPO, Job
 from tests.hud_endpoint.samples import IN_PROGRESS
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
     from scripts.local.stack import Stack
     from tests.pages.conftest import Visitor
 
@@ -24,7 +27,9 @@ FAILED = {
 }
 
 
-def test_a_result_is_seen_running_then_failed_then_in_detail(visitor: Visitor, stack: Stack) -> None:
+def test_a_result_is_seen_running_then_failed_then_in_detail(
+    visitor: Visitor, stack: Stack, clickhouse: Client
+) -> None:
     number, sha = 1 + uuid.uuid4().int % 10**9, f"{uuid.uuid4().int % 16**40:040x}"
     name = f"{FAILED['name']} {uuid.uuid4()}"
     job = Job(stack)
@@ -42,13 +47,8 @@ def test_a_result_is_seen_running_then_failed_then_in_detail(visitor: Visitor, s
 
     wait_for(ended, "the end of the job", 40)
     expect(page.locator(".pr-backend")).to_contain_text(REPO)
+    refresh(clickhouse)  # comes by itself every ten seconds
     page.get_by_role("link", name=name).click()
-
-    def counted() -> bool:
-        page.reload()
-        return page.locator(".trace").count() > 0
-
-    wait_for(counted, "the rollup, which comes every ten seconds", 60)
     expect(page.locator(".trace")).to_contain_text("line 7, in test_matmul")
     expect(page.get_by_role("link", name=f"#{number}")).to_be_visible()
     page.get_by_role("link", name=REPO).first.click()

@@ -1,7 +1,8 @@
--- What the dashboards count, kept ready: by hour, backend and event; and by hour, upstream commit and backend.
+-- What the dashboards count, kept ready: by hour, backend and event; by hour, backend and upstream commit; and by hour and
+-- upstream commit over all backends, a twentieth of the rows where there are twenty of them.
 -- A refresh appends whole hours anew, those that rows have come in for since the last one, all with its own
 -- `generation`: readers take the latest generation of each hour, so what has left an hour is gone from it, and FINAL,
--- which would merge every state before it drops the old ones, is not needed. A row with an empty repo stands for the hour
+-- which would merge every state before it drops the old ones, is not needed. A row without a backend stands for the hour
 -- itself: the generations are read from these few rows. Small granules, so that a window reads little of each backend. A database of its own, because refreshable views need an Atomic one.
 CREATE DATABASE IF NOT EXISTS oot${on_cluster};
 
@@ -43,7 +44,6 @@ CREATE TABLE IF NOT EXISTS oot.commit_hours${on_cluster}
     `pr_number` UInt64,
     `sha` String,
     `event_type` LowCardinality(String),
-    `commit` UInt64 MATERIALIZED cityHash64(upstream_repo, pr_number, sha),
     `generation` DateTime64(9, 'UTC'),
     `level` LowCardinality(String),
     `judged` UInt32 COMMENT 'success + failure + timed_out',
@@ -60,6 +60,28 @@ ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation)
 ORDER BY (repo, hour, upstream_repo, pr_number, sha, event_type)
 TTL hour + INTERVAL ${retention_days} DAY
 SETTINGS index_granularity = 1024;
+
+CREATE TABLE IF NOT EXISTS oot.upstream_hours${on_cluster}
+(
+    `hour` DateTime('UTC'),
+    `upstream_repo` LowCardinality(String),
+    `pr_number` UInt64,
+    `sha` String,
+    `event_type` LowCardinality(String) COMMENT 'Empty: the row stands for the hour itself',
+    `commit` UInt64 MATERIALIZED cityHash64(upstream_repo, pr_number, sha),
+    `generation` DateTime64(9, 'UTC'),
+    `first_seen` DateTime64(3, 'UTC'),
+    `repos` Array(LowCardinality(String)) COMMENT 'The backends; the other arrays tell of each what commit_hours does',
+    `levels` Array(LowCardinality(String)),
+    `judged` Array(UInt32),
+    `broken` Array(UInt32),
+    `run_urls` Array(String) COMMENT 'Of backends that are broken, else empty',
+    `last_seen` Array(DateTime64(3, 'UTC'))
+)
+ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation)
+ORDER BY (hour, upstream_repo, pr_number, sha, event_type)
+TTL hour + INTERVAL ${retention_days} DAY
+SETTINGS index_granularity = 256;
 
 CREATE TABLE IF NOT EXISTS oot.failed_jobs${on_cluster}
 (
@@ -87,6 +109,7 @@ AS WITH
     least(
         (SELECT max(generation) FROM oot.backend_hours),
         (SELECT max(generation) FROM oot.commit_hours),
+        (SELECT max(generation) FROM oot.upstream_hours),
         (SELECT max(generation) FROM oot.failed_jobs)
     ) AS refreshed_at,
     arrivals AS
@@ -197,6 +220,47 @@ UNION ALL
 SELECT
     arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours)), '', '', 0, '', '', (SELECT now64(9, 'UTC')), '', 0, 0, 0,
     0, '', toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC');
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oot.upstream_hours_mv${on_cluster}
+REFRESH EVERY 10 SECOND APPEND TO oot.upstream_hours
+AS SELECT
+    hour,
+    upstream_repo,
+    pr_number,
+    sha,
+    event_type,
+    (SELECT now64(9, 'UTC')) AS generation,
+    min(backends.first) AS first_seen,
+    groupArray(backends.repo) AS repos,
+    groupArray(backends.level) AS levels,
+    groupArray(backends.judged_jobs) AS judged,
+    groupArray(backends.broken_jobs) AS broken,
+    groupArray(backends.run_url) AS run_urls,
+    groupArray(backends.last) AS last_seen
+FROM
+(
+    SELECT
+        hour,
+        upstream_repo,
+        pr_number,
+        pytorch_head_sha AS sha,
+        event_type,
+        downstream_repo AS repo,
+        argMax(downstream_repo_level, jobs.first_seen) AS level,
+        countIf(conclusion IN ('success', 'failure', 'timed_out')) AS judged_jobs,
+        countIf(conclusion = 'failure' OR (conclusion = 'timed_out' AND origin != 'sweeper')) AS broken_jobs,
+        argMaxIf(workflow_run_url, jobs.first_seen, conclusion = 'failure' OR (conclusion = 'timed_out' AND origin != 'sweeper')) AS run_url,
+        min(jobs.first_seen) AS first,
+        max(jobs.first_seen) AS last
+    FROM oot.touched_jobs AS jobs
+    WHERE NOT superseded
+    GROUP BY hour, upstream_repo, pr_number, sha, event_type, repo
+) AS backends
+GROUP BY hour, upstream_repo, pr_number, sha, event_type
+UNION ALL
+SELECT
+    arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours)), '', 0, '', '', (SELECT now64(9, 'UTC')),
+    toDateTime64(0, 3, 'UTC'), [], [], [], [], [], [];
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.failed_jobs_mv${on_cluster}
 REFRESH EVERY 10 SECOND APPEND TO oot.failed_jobs

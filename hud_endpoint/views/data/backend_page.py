@@ -14,6 +14,7 @@ from hud_endpoint.views.data.jobs import make_matrix, slowest_jobs, with_environ
 from hud_endpoint.views.data.readiness import judge_readiness
 from hud_endpoint.views.data.rows import events, job, latest_attempts, utc, window_start
 from hud_endpoint.views.data.running import RunningUnknownError
+from hud_endpoint.views.data.together import start
 from hud_endpoint.views.data.triage import FAILED, judge_job
 from hud_endpoint.views.models import (
     PAGE_ROWS,
@@ -52,7 +53,7 @@ def read_backend(
     known = found or ask("oot_known_backend", repo=repo)
     if not known and not running:
         raise RefusedError("not_found", f"No backend named {repo[:200]} has reported: check the spelling of org/repo.")
-    trends = read_trends(ask, filters, now, repo)
+    tests = start(read_failures, ask, repo, filters, now)
     commits = ask(
         "oot_backend_commits",
         page_rows=PAGE_ROWS,
@@ -61,7 +62,9 @@ def read_backend(
         **window,
     )
     matrix, nightly, environment = _matrices(ask, repo, filters, commits, page, now)
-    failures = read_failures(ask, repo, filters, now)
+    trends = read_trends(ask, filters, now, repo)
+    readiness = judge_readiness(ask("oot_backend_readiness", repo=repo, days=criteria.days)[0], criteria)
+    failures = tests.result()
     return BackendPage(
         filters=filters,
         freshness=Freshness(read_at=now, rolled_up_at=trends.refreshed_at, running_known=running is not None),
@@ -76,7 +79,7 @@ def read_backend(
             now=now,
         ),
         environment=_environment(environment),
-        readiness=judge_readiness(ask("oot_backend_readiness", repo=repo, days=criteria.days)[0], criteria),
+        readiness=readiness,
         running=None if running is None else tuple(running),
         matrix=matrix,
         paging=Paging(page=page, page_rows=PAGE_ROWS, total_rows=int(commits[0]["commits_total"]) if commits else 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
 MAX_RUNNING = 1000  # of one backend or PR; more are not looked at
+COUNT_THREADS = 8  # a thousand backends are a thousand queries of milliseconds; the client has ten connections
 
 
 class RunningUnknownError(Exception):
@@ -26,6 +28,7 @@ class RunningJobs:
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
+        self._threads = ThreadPoolExecutor(COUNT_THREADS, thread_name_prefix="running")
 
     def of_backend(self, repo: str) -> list[tuple[Job, str]]:
         """Give the running jobs of a backend with their delivery ids, newest first."""
@@ -37,9 +40,10 @@ class RunningJobs:
 
     def counts(self, repos: Iterable[str]) -> dict[str, int]:
         """Give how many jobs of each backend run."""
-        return {
-            repo: sum(page["Count"] for page in self._pages("running_repo", repo, Select="COUNT")) for repo in repos
-        }
+        return dict(self._threads.map(self._count, repos))
+
+    def _count(self, repo: str) -> tuple[str, int]:
+        return repo, sum(page["Count"] for page in self._pages("running_repo", repo, Select="COUNT"))
 
     def _jobs(self, index: str, value: str) -> list[tuple[Job, str]]:
         items = [item for page in self._pages(index, value) for item in page["Items"]]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from hud_endpoint.views.data.backends import backend_row, read_trends, total
 from hud_endpoint.views.data.breakers import BASELINE_DAYS, baselines, read_breakers
 from hud_endpoint.views.data.rows import events
 from hud_endpoint.views.data.running import RunningUnknownError
+from hud_endpoint.views.data.together import start
 from hud_endpoint.views.models import Freshness, Summary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from hud_endpoint.views.data.rows import Ask
+    from hud_endpoint.views.data.backends import Trends
+    from hud_endpoint.views.data.rows import Ask, Row
     from hud_endpoint.views.data.running import RunningJobs
     from hud_endpoint.views.models import BackendRow, Filters
 
@@ -22,25 +26,28 @@ if TYPE_CHECKING:
 REMEMBERED_DAYS = 7
 
 
+class _Numbers(NamedTuple):
+    found: Mapping[str, Row]  # of the window, by backend
+    last: Mapping[str, Row]  # and of those that have fallen silent
+    trends: Trends
+    shown: Sequence[str]  # what the filters leave
+    running: Mapping[str, int] | None
+
+
 def read_summary(ask: Ask, running_jobs: RunningJobs, filters: Filters, now: datetime) -> Summary:
     """Ask for everything; raises what `ask` raises."""
-    window = {"days": filters.days, "events": events(filters)}
-    found = {str(row["repo"]): row for row in ask("oot_backends", repo="", **window)}
-    last = dict(found)
-    if filters.days < REMEMBERED_DAYS:
-        last = {
-            str(row["repo"]): row for row in ask("oot_last_runs", days=REMEMBERED_DAYS, events=events(filters))
-        } | found
-    trends = read_trends(ask, filters, now)
-    named = [repo for repo in last if filters.text.lower() in repo.lower()]
-    shown = [repo for repo in named if filters.level in ("", last[repo]["level"])]
-    filtered = shown if len(shown) < len(last) else []
-    commits = ask("oot_commit_counts", repos=filtered, baseline_days=max(filters.days, BASELINE_DAYS), **window)
+    read = partial(_read_numbers, ask, running_jobs, filters, now)
+    numbers = read() if filters.level or filters.text else None  # which backends they leave is to be known first
+    commits = ask(
+        "oot_commit_counts",
+        days=filters.days,
+        events=events(filters),
+        baseline_days=max(filters.days, BASELINE_DAYS),
+        repos=numbers.shown if numbers else [],
+    )
+    breaking = start(read_breakers, ask, filters, baselines(commits))
+    found, last, trends, shown, running = numbers or read()
     prs = {str(row["repo"]): int(row["pull_requests"]) for row in commits} if shown else {}
-    try:
-        running: dict[str, int] | None = running_jobs.counts(shown)
-    except RunningUnknownError:
-        running = None
     rows = [
         backend_row(
             repo,
@@ -62,9 +69,29 @@ def read_summary(ask: Ask, running_jobs: RunningJobs, filters: Filters, now: dat
         pull_requests=prs.get("", 0),
         running=None if running is None else sum(running.values()),
         backends=tuple(sorted(rows, key=_worst_first)),
-        breakers=read_breakers(ask, filters, baselines(commits)),
-        levels=dict(Counter(str(last[repo]["level"]) for repo in named)),
+        breakers=breaking.result(),
+        levels=dict(Counter(str(last[repo]["level"]) for repo in _named(last, filters))),
     )
+
+
+def _read_numbers(ask: Ask, running_jobs: RunningJobs, filters: Filters, now: datetime) -> _Numbers:
+    window = {"days": filters.days, "events": events(filters)}
+    found = {str(row["repo"]): row for row in ask("oot_backends", repo="", **window)}
+    last = dict(found)
+    if filters.days < REMEMBERED_DAYS:
+        last = {
+            str(row["repo"]): row for row in ask("oot_last_runs", days=REMEMBERED_DAYS, events=events(filters))
+        } | found
+    shown = [repo for repo in _named(last, filters) if filters.level in ("", last[repo]["level"])]
+    try:
+        running: Mapping[str, int] | None = running_jobs.counts(shown)
+    except RunningUnknownError:
+        running = None
+    return _Numbers(found, last, read_trends(ask, filters, now), shown, running)
+
+
+def _named(repos: Iterable[str], filters: Filters) -> list[str]:
+    return [repo for repo in repos if filters.text.lower() in repo.lower()]
 
 
 def _worst_first(row: BackendRow) -> tuple[bool, float, str]:

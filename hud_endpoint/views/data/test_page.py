@@ -9,6 +9,7 @@ from hud_endpoint.contract import is_sha
 from hud_endpoint.views.data.backends import read_trends, total
 from hud_endpoint.views.data.failures import days_of, history, is_new
 from hud_endpoint.views.data.rows import events, number, utc
+from hud_endpoint.views.data.together import start
 from hud_endpoint.views.models import WINDOWS, FailedTestPage, FailingBackend, Freshness, Occurrence
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ def read_test(ask: Ask, name: str, classname: str, file: str, filters: Filters, 
     test: dict[str, Any] = {"name": name, "classname": classname, "file": file}
     window: dict[str, Any] = {"days": filters.days, "events": events(filters)}
     occurred = ask("oot_test_backends", **test, **window)
+    reporting, trending = start(ask, "oot_last_runs", **window), start(read_trends, ask, filters, now)
     found = [row for row in occurred if row["failures"] or row["flaked_jobs"]]
     repos = sorted({str(row["repo"]) for row in found})
     past = ask("oot_failure_past", names=[name], repos=repos, days=filters.days) if found else ()
-    last = {str(row["repo"]): row for row in ask("oot_last_runs", **window)}
-    trends = read_trends(ask, filters, now)
+    occurrences = tuple(_read_occurrences(ask, name, occurred))
+    last = {str(row["repo"]): row for row in reporting.result()}
+    trends = trending.result()
     variants = sorted({(str(row["classname"]), str(row["file"])) for row in found})
     backends = [
         _backend(
@@ -56,7 +59,7 @@ def read_test(ask: Ask, name: str, classname: str, file: str, filters: Filters, 
         reason=reason,
         reporting_backends=len(last),
         backends=tuple(backends),
-        occurrences=tuple(_read_occurrences(ask, name, occurred)),
+        occurrences=occurrences,
         occurrences_total=sum(int(row["occurrences"]) for row in occurred),
         variants=tuple(variants),
     )

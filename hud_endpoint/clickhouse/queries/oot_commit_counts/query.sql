@@ -10,23 +10,23 @@ SELECT
 FROM
 (
     SELECT
-        commits.repo AS repo,
+        repo,
         uniqExactStateIf(
             cityHash64(commits.upstream_repo, commits.pr_number),
             commits.pr_number > 0
             AND commits.hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
             AND (empty({events: Array(String)}) OR has({events: Array(String)}, commits.event_type))
-            AND (empty({repos: Array(String)}) OR has({repos: Array(String)}, commits.repo))
+            AND (empty({repos: Array(String)}) OR has({repos: Array(String)}, repo))
         ) AS prs,
-        uniqExactIf(commits.commit, commits.judged > 0) AS judged,
-        uniqExactIf(commits.commit, commits.broken > 0) AS broken
-    FROM oot.commit_hours AS commits
+        uniqExactIf(commits.commit, judged_jobs > 0) AS judged,
+        uniqExactIf(commits.commit, broken_jobs > 0) AS broken
+    FROM oot.upstream_hours AS commits
+    ARRAY JOIN commits.repos AS repo, commits.judged AS judged_jobs, commits.broken AS broken_jobs
     WHERE commits.hour >= toStartOfHour(now('UTC') - toIntervalDay({baseline_days: UInt64}))
-        AND commits.repo != ''
         AND (hour, generation) IN (
             SELECT hour, max(generation)
-            FROM oot.commit_hours
-            WHERE repo = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({baseline_days: UInt64}))
+            FROM oot.upstream_hours
+            WHERE event_type = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({baseline_days: UInt64}))
             GROUP BY hour
         )
     GROUP BY repo

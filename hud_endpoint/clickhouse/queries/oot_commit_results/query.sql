@@ -13,26 +13,32 @@ FROM
 (
     SELECT
         hours.commit AS commit,
-        hours.repo AS repo,
+        repo,
         any(hours.upstream_repo) AS upstream_repo,
         any(hours.pr_number) AS pr_number,
         any(hours.sha) AS sha,
-        argMax(hours.event_type, hours.last_seen) AS event_type,
-        argMax(hours.level, hours.last_seen) AS level,
-        sum(hours.judged) AS judged,
-        sum(hours.broken) AS broken,
-        argMaxIf(hours.run_url, hours.last_seen, hours.broken > 0) AS run_url,
+        argMax(hours.event_type, seen) AS event_type,
+        argMax(repo_level, seen) AS level,
+        sum(judged_jobs) AS judged,
+        sum(broken_jobs) AS broken,
+        argMaxIf(url, seen, broken_jobs > 0) AS run_url,
         min(hours.first_seen) AS first_seen,
-        max(hours.last_seen) AS last_seen
-    FROM oot.commit_hours AS hours
+        max(seen) AS last_seen
+    FROM oot.upstream_hours AS hours
+    ARRAY JOIN
+        hours.repos AS repo,
+        hours.levels AS repo_level,
+        hours.judged AS judged_jobs,
+        hours.broken AS broken_jobs,
+        hours.run_urls AS url,
+        hours.last_seen AS seen
     WHERE hours.hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-        AND hours.repo != ''
         AND (hours.commit IN {commits: Array(UInt64)} OR hours.pr_number IN {prs: Array(UInt64)})
         AND (empty({events: Array(String)}) OR has({events: Array(String)}, hours.event_type))
         AND (hour, generation) IN (
             SELECT hour, max(generation)
-            FROM oot.commit_hours
-            WHERE repo = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
+            FROM oot.upstream_hours
+            WHERE event_type = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
             GROUP BY hour
         )
     GROUP BY commit, repo

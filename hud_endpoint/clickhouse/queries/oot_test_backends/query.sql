@@ -1,5 +1,6 @@
 -- Where and how often a test failed in the window: by backend, class and file, and the jobs in which it was a flake. The
--- newest failures, in any attempt, are named for oot_test_occurrences.
+-- newest failures, in any attempt, are named for oot_test_occurrences. The failures of one test are the right side
+-- of the join, which is kept in memory: they are few, executions many.
 WITH
 executions AS (
     SELECT
@@ -43,15 +44,15 @@ SELECT
             executions.recovered
         )
     ) AS newest_failures
-FROM
+FROM executions
+INNER JOIN
 (
     SELECT dynamoKey, version, downstream_repo, classname, name, file, first_seen
     FROM default.oot_test_failures AS failed FINAL
     WHERE toDate(first_seen) >= toDate(now('UTC') - toIntervalDay({days: UInt64})) AND failed.name = {name: String}
     AND ({classname: String} = '' OR failed.classname = {classname: String})
     AND ({file: String} = '' OR failed.file = {file: String})
-) AS failed
-INNER JOIN executions ON failed.dynamoKey = executions.key AND failed.version = executions.version
+) AS failed ON failed.dynamoKey = executions.key AND failed.version = executions.version
 GROUP BY repo, classname, file
 ORDER BY repo, classname, file
 LIMIT 10000
