@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
-from scripts.privileged.reading.case_rows import Identity
-from scripts.privileged.reading.report import read_report
-from scripts.privileged.reading.tables import Table, Waiting
-
 from benchmarks import reports
 from benchmarks.junit import PEAK
 from benchmarks.result import Budget, Row
 from benchmarks.timing import alternate, cpu_seconds, median, python
 from scripts.privileged.limits import Limits
+from scripts.privileged.reading.case_rows import Identity
+from scripts.privileged.reading.report import read_report
+from scripts.privileged.reading.tables import Table, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

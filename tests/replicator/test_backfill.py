@@ -153,7 +153,7 @@ class TestVersions:
         assert jobs.rows() == {"k1": "success"}
 
     @pytest.mark.parametrize(
-        ("written", "wins"), [(NOW - timedelta(hours=1), "backfill"), (NOW + timedelta(seconds=1), "stream")]
+        ("written", "wins"), [(NOW - timedelta(hours=1), "backfill"), (NOW + timedelta(hours=1), "stream")]
     )
     def test_without_a_revision_the_later_write_wins(
         self, command: Any, jobs: Jobs, writer: Writer, written: datetime, wins: str
