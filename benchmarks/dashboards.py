@@ -24,7 +24,7 @@ from hud_endpoint.views.data.pull_request_page import read_pull_request
 from hud_endpoint.views.data.readiness import Criteria
 from hud_endpoint.views.data.summary_page import read_summary
 from hud_endpoint.views.data.test_page import read_test
-from hud_endpoint.views.models import Filters
+from hud_endpoint.views.models.filters import Filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from benchmarks.result import Say
-    from hud_endpoint.views.models import Job
+    from hud_endpoint.views.models.jobs import Job
 
 NAME = "dashboards"
 FULL_ROWS = 10_000_000

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE, Repo
+from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE
 from hud_endpoint.relay.issuers import KINDS, find_issuer
 from hud_endpoint.secret_settings import SecretError, secret_settings
+from hud_endpoint.wire_types import Repo  # noqa: TC001 - pydantic reads it at run time
 
 RELAY_TABLE = "torchci-oot-relay"
 GITHUB_ISSUER = KINDS["github"].home

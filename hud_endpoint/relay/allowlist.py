@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from hud_endpoint.contract import Level, Repo
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.issuers import KINDS, Pipeline
+from hud_endpoint.wire_types import Level, Repo
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
-from hud_endpoint.contract import Dispatch, cut
+from hud_endpoint.contract import Dispatch
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.due import due_items, place
+from hud_endpoint.wire_types import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hud_endpoint.contract import SELF_REPORTED_EVENTS, Callback, cut, dynamo_key, parse
+from hud_endpoint.contract import SELF_REPORTED_EVENTS, Callback, dynamo_key, parse
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.logs import bind
 from hud_endpoint.relay.dispatch import Dispatches, check_callback_token, sign_callback_token
@@ -26,11 +26,12 @@ from hud_endpoint.relay.ledger import Ledger, store_unavailable
 from hud_endpoint.relay.lifecycle import Phase, Step, advance, reject
 from hud_endpoint.relay.outbox import Entry, Outbox, new_entry
 from hud_endpoint.views.links import UPSTREAM, backend_path, pull_request_path
+from hud_endpoint.wire_types import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hud_endpoint.contract import Dispatch, Status
+    from hud_endpoint.contract import Dispatch
     from hud_endpoint.relay.allowlist import Allowlist, Listed
     from hud_endpoint.relay.allowlist_source import AllowlistSource
     from hud_endpoint.relay.dispatch import Recorded
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from hud_endpoint.relay.oidc import Identity, Verifier
     from hud_endpoint.relay.rate_limit import RateLimiter
     from hud_endpoint.settings import RelaySettings
+    from hud_endpoint.wire_types import Status
 
 log = logging.getLogger(__name__)
 

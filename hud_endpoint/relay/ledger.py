@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from hud_endpoint.contract import Status
+    from hud_endpoint.wire_types import Status
 
 RUNNING_QUEUE = "running"
 KEEP_SECONDS = 14 * 24 * 3600

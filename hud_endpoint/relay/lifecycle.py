@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hud_endpoint.contract import Status
+    from hud_endpoint.wire_types import Status
 
 
 class Phase(StrEnum):

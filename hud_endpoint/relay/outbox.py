@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import orjson
 
-from hud_endpoint.contract import cut
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.logs import bind
 from hud_endpoint.relay.due import due_items, due_keys, place, queue_of
 from hud_endpoint.relay.forward import Delivered, Refused, Unavailable
 from hud_endpoint.relay.ledger import number, store_unavailable
+from hud_endpoint.wire_types import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError  # noqa: A004 - the builtin's own alias
 from typing import TYPE_CHECKING
 
-from hud_endpoint.contract import is_sha
+from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,10 @@ import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from hud_endpoint.contract import cut
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.results.record import RUNNING_FIELDS, TERMINAL_FIELDS, Rank, Value, Write, iso
 from hud_endpoint.results.sameness import attribute, same_completion
+from hud_endpoint.wire_types import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable

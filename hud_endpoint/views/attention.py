@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from hud_endpoint.views.models import BackendRow, TrendPoint
+    from hud_endpoint.views.models.counts import TrendPoint
+    from hud_endpoint.views.models.summary import BackendRow
 
 FAILING_BELOW = 0.8  # the RFC's lowest band
 FEWEST_JOBS = 4  # fewer say nothing

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hud_endpoint.views.models import Counts
+    from hud_endpoint.views.models.counts import Counts
 
 LABEL = "PyTorch OOT CI"
 # The RFC's bands, dark enough for white text (WCAG AA).

@@ -15,7 +15,7 @@ from hud_endpoint.views.formats import count, moment, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hud_endpoint.views.models import DayCount, TrendPoint
+    from hud_endpoint.views.models.counts import DayCount, TrendPoint
 
 _STEP, _BAR = 4, 3
 _HEIGHT = 24

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hud_endpoint.views.models import BackendPage, FailedTestPage, Job, PullRequestPage, Summary
+    from hud_endpoint.views.models.backend import BackendPage
+    from hud_endpoint.views.models.failed_test import FailedTestPage
+    from hud_endpoint.views.models.jobs import Job
+    from hud_endpoint.views.models.pull_request import PullRequestPage
+    from hud_endpoint.views.models.summary import Summary
 
     Cell = str | int | float | bool | datetime | None
     Table = tuple[Sequence[str], Iterable[Sequence[Cell]]]

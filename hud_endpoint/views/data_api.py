@@ -10,17 +10,15 @@ from fastapi.responses import Response
 
 from hud_endpoint.views import csv_twin
 from hud_endpoint.views.answers import answer, whole
-from hud_endpoint.views.models import Filters
+from hud_endpoint.views.models.filters import Filters
 
 if TYPE_CHECKING:
     from hud_endpoint.views.csv_twin import Table
-    from hud_endpoint.views.models import (
-        BackendPage,
-        FailedTestPage,
-        PullRequestPage,
-        Reader,
-        Summary,
-    )
+    from hud_endpoint.views.models.backend import BackendPage
+    from hud_endpoint.views.models.failed_test import FailedTestPage
+    from hud_endpoint.views.models.pull_request import PullRequestPage
+    from hud_endpoint.views.models.reader import Reader
+    from hud_endpoint.views.models.summary import Summary
 
     Page = Summary | BackendPage | PullRequestPage | FailedTestPage
 

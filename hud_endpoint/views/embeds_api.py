@@ -13,7 +13,7 @@ from hud_endpoint.views.answers import answer
 from hud_endpoint.views.badge import draw_badge
 from hud_endpoint.views.data.backends import total
 from hud_endpoint.views.feed import write_feed
-from hud_endpoint.views.models import Counts
+from hud_endpoint.views.models.counts import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

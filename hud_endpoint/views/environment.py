@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from hud_endpoint.contract import is_sha
 from hud_endpoint.views import charts, formats, links, states
-from hud_endpoint.views.models import EVENTS, LEVELS, STALE_HOURS, WINDOWS
+from hud_endpoint.views.models.filters import EVENTS, LEVELS, STALE_HOURS, WINDOWS
+from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hud_endpoint.views.models import BackendRow, Column, Filters
+    from hud_endpoint.views.models.filters import Filters
+    from hud_endpoint.views.models.matrix import Column
+    from hud_endpoint.views.models.summary import BackendRow
 
 STATIC_TYPES: Mapping[str, str] = {
     "pages.css": "text/css; charset=utf-8",

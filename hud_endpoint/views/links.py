@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 if TYPE_CHECKING:
-    from hud_endpoint.views.models import Filters
+    from hud_endpoint.views.models.filters import Filters
 
 UPSTREAM = "pytorch/pytorch"
 

@@ -27,12 +27,13 @@ from hud_endpoint.views.environment import (
     make_environment,
     static_files,
 )
-from hud_endpoint.views.models import LEVELS, MAX_PAGE, Filters
+from hud_endpoint.views.models.filters import LEVELS, MAX_PAGE, Filters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from hud_endpoint.views.models import Reader, Summary
+    from hud_endpoint.views.models.reader import Reader
+    from hud_endpoint.views.models.summary import Summary
 
 RENDERING_THREADS = 4  # pages are rendered aside, so that a large one never holds up the results that come in
 HEADERS = {

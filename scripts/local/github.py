@@ -30,7 +30,8 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from jwt.algorithms import RSAAlgorithm
 
-from hud_endpoint.contract import AUDIENCE, is_sha
+from hud_endpoint.contract import AUDIENCE
+from hud_endpoint.wire_types import is_sha
 from scripts.local import github_actions, state
 
 LIFETIME_SECONDS = 300

@@ -13,7 +13,8 @@ from urllib3.exceptions import HTTPError
 
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
-from hud_endpoint.contract import RESULTS_TABLE, Status
+from hud_endpoint.contract import RESULTS_TABLE
+from hud_endpoint.wire_types import Status
 from scripts.replicator.writing.letters import Queue, Table
 from scripts.replicator.writing.writer import TABLE, Writer
 

@@ -20,7 +20,7 @@ from hud_endpoint.clickhouse.ddl import insert_columns, migrations
 from hud_endpoint.clickhouse.migrations import pending
 from hud_endpoint.clickhouse.saved_queries import names, read_parameters, run, saved_query
 from hud_endpoint.views.data.reader import ClickHouseReader
-from hud_endpoint.views.models import Filters
+from hud_endpoint.views.models.filters import Filters
 from scripts.local.processes import free_port
 from scripts.ops.create_tables import create_clickhouse
 from scripts.ops.level_report import main as level_report

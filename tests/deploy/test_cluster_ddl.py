@@ -16,7 +16,7 @@ from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import statements
 from hud_endpoint.clickhouse.saved_queries import names, read_parameters, run, saved_query
 from hud_endpoint.views.data.reader import ClickHouseReader
-from hud_endpoint.views.models import Filters
+from hud_endpoint.views.models.filters import Filters
 from scripts.local.processes import free_port
 from scripts.ops.create_tables import create_clickhouse
 from tests.deploy.own_clickhouse import configured_clickhouse

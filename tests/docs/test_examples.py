@@ -13,7 +13,7 @@ import pytest
 import yaml
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from hud_endpoint import contract
+from hud_endpoint import contract, wire_types
 from hud_endpoint.contract import Callback, Dispatch, RelayPayload, dynamo_key, parse
 from hud_endpoint.results.record import IDENTITY_FIELDS, OPENING_FIELDS, RESULT_FIELDS, RUNNING_FIELDS
 from scripts.local.node import find_node
@@ -138,7 +138,7 @@ def test_the_caps_are_those_of_the_contract() -> None:
     rows = re.findall(r"^\| .* \| ([\d,]+) \| .* \| `(\w+)` \|$", marked(WIRE, "caps"), re.MULTILINE)
     assert {name: int(cap.replace(",", "")) for cap, name in rows} == {
         name: value
-        for name, value in vars(contract).items()
+        for name, value in (vars(contract) | vars(wire_types)).items()
         if isinstance(value, int) and re.match(r"MAX_\w+$|\w+_(BYTES|ENTRIES)$", name)
     }
 

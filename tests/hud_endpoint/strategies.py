@@ -7,7 +7,7 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from hud_endpoint.contract import Conclusion
+from hud_endpoint.wire_types import Conclusion
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])  # lone surrogates are not UTF-8
 TEXT = st.text(CHARACTERS, max_size=700)

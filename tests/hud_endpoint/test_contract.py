@@ -8,15 +8,9 @@ from typing import Any
 
 import pytest
 
-from hud_endpoint.contract import (
-    ENVIRONMENT_BYTES,
-    URL_BYTES,
-    Callback,
-    RelayPayload,
-    is_sha,
-    parse,
-)
+from hud_endpoint.contract import Callback, RelayPayload, parse
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.wire_types import ENVIRONMENT_BYTES, URL_BYTES, is_sha
 from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, SHA, changed, relay_payload
 
 UUID_ID = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"

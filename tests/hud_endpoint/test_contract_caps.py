@@ -10,17 +10,15 @@ import pytest
 from hud_endpoint.contract import (
     KEY_BYTES,
     MESSAGE_BYTES,
-    NAME_BYTES,
     STACKTRACE_BYTES,
     Callback,
     Dispatch,
     capped,
-    cut,
-    cut_name,
     dynamo_key,
     parse,
 )
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.wire_types import NAME_BYTES, cut, cut_name
 from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, SHA, changed
 
 

@@ -8,17 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from hud_endpoint.contract import (
-    NAME_BYTES,
-    Callback,
-    LenientFailedTest,
-    RelayPayload,
-    capped,
-    cut,
-    cut_name,
-    dynamo_key,
-    parse,
-)
+from hud_endpoint.contract import Callback, LenientFailedTest, RelayPayload, capped, dynamo_key, parse
+from hud_endpoint.wire_types import NAME_BYTES, cut, cut_name
 from tests.hud_endpoint.strategies import CALLBACKS, FAILED_TESTS, NAMES, PAYLOADS, REPOS, TEXT
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from hud_endpoint.views.models import (
-    BackendPage,
-    Breaker,
-    Cell,
-    Column,
-    EnvironmentEntry,
-    FailedTestPage,
-    Job,
-    Matrix,
-    PullRequestPage,
-    Summary,
-)
+from hud_endpoint.views.models.backend import BackendPage, EnvironmentEntry
+from hud_endpoint.views.models.matrix import Cell, Column, Matrix
 from tests.hud_endpoint.views import sample_pages as sample
+
+if TYPE_CHECKING:
+    from hud_endpoint.views.models.failed_test import FailedTestPage
+    from hud_endpoint.views.models.jobs import Job
+    from hud_endpoint.views.models.pull_request import PullRequestPage
+    from hud_endpoint.views.models.summary import Breaker, Summary
 
 SCRIPT = "<script>window.hacked = true</script>"
 MARKUP = '"\'><img src=x onerror="window.hacked = true">{{ 7*7 }}{% raw %}</title></style></script>'

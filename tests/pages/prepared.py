@@ -9,7 +9,11 @@ from tests.hud_endpoint.views import sample_pages
 
 if TYPE_CHECKING:
     from hud_endpoint.errors import RefusedError
-    from hud_endpoint.views.models import BackendPage, FailedTestPage, Filters, PullRequestPage, Summary
+    from hud_endpoint.views.models.backend import BackendPage
+    from hud_endpoint.views.models.failed_test import FailedTestPage
+    from hud_endpoint.views.models.filters import Filters
+    from hud_endpoint.views.models.pull_request import PullRequestPage
+    from hud_endpoint.views.models.summary import Summary
 
 
 class Prepared:

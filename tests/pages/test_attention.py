@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from hud_endpoint.views.attention import needing_attention
-from hud_endpoint.views.models import Counts, TrendPoint
+from hud_endpoint.views.models.counts import Counts, TrendPoint
 from tests.hud_endpoint.views.sample_pages import FALCON, NOW
 
 GOOD, BAD, FEW, SILENT = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from hud_endpoint.views.models import Filters
+from hud_endpoint.views.models.filters import Filters
 from tests.hud_endpoint.views import sample_pages as sample
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from hud_endpoint.views.charts import day_bars, sparkline, trend_chart
-from hud_endpoint.views.models import Counts, DayCount, TrendPoint
+from hud_endpoint.views.models.counts import Counts, DayCount, TrendPoint
 from tests.hud_endpoint.views.sample_pages import NOW
 
 

@@ -20,7 +20,7 @@ from hud_endpoint.views.links import (
     saved_query_path,
     web_link,
 )
-from hud_endpoint.views.models import Filters
+from hud_endpoint.views.models.filters import Filters
 from hud_endpoint.views.pages import HEADERS, _destination
 
 if TYPE_CHECKING:

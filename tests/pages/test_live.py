@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from hud_endpoint.views.models import Counts
+from hud_endpoint.views.models.counts import Counts
 from tests.hud_endpoint.views import sample_pages as sample
 
 if TYPE_CHECKING:

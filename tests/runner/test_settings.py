@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hud_endpoint import contract
+from hud_endpoint import contract, wire_types
 from scripts.runner import inputs, settings
 from scripts.runner.messages import ReportError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def test_the_constants_are_the_contract_s() -> None:
     assert inputs.AUDIENCE == contract.AUDIENCE
-    assert set(settings.CONCLUSIONS) == set(contract.Conclusion.__args__)  # type: ignore[attr-defined]
+    assert set(settings.CONCLUSIONS) == set(wire_types.Conclusion.__args__)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,10 @@ from hud_endpoint.views.data.rows import events, job, latest_attempts, utc, wind
 from hud_endpoint.views.data.running import RunningUnknownError
 from hud_endpoint.views.data.together import start
 from hud_endpoint.views.data.triage import FAILED, judge_job
-from hud_endpoint.views.models import (
-    PAGE_ROWS,
-    BackendPage,
-    EnvironmentEntry,
-    Freshness,
-    Matrix,
-    Paging,
-)
+from hud_endpoint.views.models.backend import BackendPage, EnvironmentEntry
+from hud_endpoint.views.models.counts import Freshness
+from hud_endpoint.views.models.filters import PAGE_ROWS
+from hud_endpoint.views.models.matrix import Matrix, Paging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +29,8 @@ if TYPE_CHECKING:
     from hud_endpoint.views.data.readiness import Criteria
     from hud_endpoint.views.data.rows import Ask, Row
     from hud_endpoint.views.data.running import RunningJobs
-    from hud_endpoint.views.models import Filters, Job
+    from hud_endpoint.views.models.filters import Filters
+    from hud_endpoint.views.models.jobs import Job
 
 NIGHTLY_EVENTS = ["nightly", "periodic"]
 NIGHTLY_ROWS = 14

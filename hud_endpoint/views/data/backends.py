@@ -7,14 +7,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from hud_endpoint.views.data.rows import events, spread, utc, window_start
-from hud_endpoint.views.models import STALE_HOURS, BackendRow, Counts, Spread, TrendPoint
+from hud_endpoint.views.models.counts import Counts, Spread, TrendPoint
+from hud_endpoint.views.models.filters import STALE_HOURS
+from hud_endpoint.views.models.summary import BackendRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from hud_endpoint.views.data.rows import Ask, Row
-    from hud_endpoint.views.models import Filters
+    from hud_endpoint.views.models.filters import Filters
 
 BUCKET_HOURS = {1: 1, 7: 6, 30: 24}  # of a trend's points, by the days of the window
 _ENDINGS = ("success", "failure", "timed_out", "cancelled", "other")

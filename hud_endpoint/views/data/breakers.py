@@ -13,15 +13,15 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from hud_endpoint.contract import is_sha
 from hud_endpoint.views.data.rows import events, utc
-from hud_endpoint.views.models import Breaker, BrokenBackend
+from hud_endpoint.views.models.summary import Breaker, BrokenBackend
+from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hud_endpoint.views.data.rows import Ask, Row
-    from hud_endpoint.views.models import Filters
+    from hud_endpoint.views.models.filters import Filters
 
 BASELINE_DAYS = 7
 BASELINE_COMMITS = 5

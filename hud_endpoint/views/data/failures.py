@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hud_endpoint.views.data.rows import events, number, utc, window_start
 from hud_endpoint.views.data.triage import judge_test
-from hud_endpoint.views.models import DayCount, FailingTest, FlakyTest, SlowTest
+from hud_endpoint.views.models.backend import FailingTest, FlakyTest, SlowTest
+from hud_endpoint.views.models.counts import DayCount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hud_endpoint.views.data.rows import Ask, Row
-    from hud_endpoint.views.models import Filters
+    from hud_endpoint.views.models.filters import Filters
 
 SHOWN = 50
 RANKED = 10

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from hud_endpoint.contract import is_sha
 from hud_endpoint.views.data.rows import count, severity, spread_of, utc
-from hud_endpoint.views.models import Cell, Column, Matrix, MatrixRow, SlowJob
+from hud_endpoint.views.models.backend import SlowJob
+from hud_endpoint.views.models.matrix import Cell, Column, Matrix, MatrixRow
+from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hud_endpoint.views.data.rows import Row
-    from hud_endpoint.views.models import Job
+    from hud_endpoint.views.models.jobs import Job
 
 MAX_COLUMNS = 100
 RANKED = 10

@@ -6,13 +6,14 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hud_endpoint.contract import is_sha
 from hud_endpoint.views.data.breakers import BASELINE_DAYS, baselines
 from hud_endpoint.views.data.jobs import worst_first
 from hud_endpoint.views.data.rows import count, job, latest_attempts, severity
 from hud_endpoint.views.data.running import RunningUnknownError
 from hud_endpoint.views.data.triage import FAILED, judge_job
-from hud_endpoint.views.models import Freshness, PullRequestBackend, PullRequestCommit, PullRequestPage
+from hud_endpoint.views.models.counts import Freshness
+from hud_endpoint.views.models.pull_request import PullRequestBackend, PullRequestCommit, PullRequestPage
+from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hud_endpoint.views.data.breakers import Baseline
     from hud_endpoint.views.data.rows import Ask
     from hud_endpoint.views.data.running import RunningJobs
-    from hud_endpoint.views.models import Job
+    from hud_endpoint.views.models.jobs import Job
 
 MAX_JOBS = 2000
 

@@ -19,7 +19,7 @@ from hud_endpoint.views.data.pull_request_page import read_pull_request
 from hud_endpoint.views.data.readiness import Criteria
 from hud_endpoint.views.data.summary_page import read_summary
 from hud_endpoint.views.data.test_page import read_test
-from hud_endpoint.views.models import MAX_PAGE, TEXT_CHARACTERS
+from hud_endpoint.views.models.filters import MAX_PAGE, TEXT_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -28,13 +28,11 @@ if TYPE_CHECKING:
 
     from hud_endpoint.views.data.rows import Ask, Row
     from hud_endpoint.views.data.running import RunningJobs
-    from hud_endpoint.views.models import (
-        BackendPage,
-        FailedTestPage,
-        Filters,
-        PullRequestPage,
-        Summary,
-    )
+    from hud_endpoint.views.models.backend import BackendPage
+    from hud_endpoint.views.models.failed_test import FailedTestPage
+    from hud_endpoint.views.models.filters import Filters
+    from hud_endpoint.views.models.pull_request import PullRequestPage
+    from hud_endpoint.views.models.summary import Summary
 
 log = logging.getLogger(__name__)
 

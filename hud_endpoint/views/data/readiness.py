@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hud_endpoint.views.data.rows import number
-from hud_endpoint.views.models import Criterion, Readiness
+from hud_endpoint.views.models.backend import Criterion, Readiness
 
 if TYPE_CHECKING:
     from hud_endpoint.views.data.rows import Row

@@ -7,13 +7,15 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from hud_endpoint.contract import is_sha
-from hud_endpoint.views.models import Counts, Job, Spread
+from hud_endpoint.views.models.counts import Counts, Spread
+from hud_endpoint.views.models.jobs import Job
+from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from hud_endpoint.views.models import Filters, State
+    from hud_endpoint.views.models.filters import Filters
+    from hud_endpoint.views.models.jobs import State
 
     Row = Mapping[str, Any]
     # Runs a saved query by its name and parameters.

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from hud_endpoint.contract import is_sha
-from hud_endpoint.views.models import Job
+from hud_endpoint.views.models.jobs import Job
+from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -11,7 +11,8 @@ from hud_endpoint.views.data.breakers import BASELINE_DAYS, baselines, read_brea
 from hud_endpoint.views.data.rows import events
 from hud_endpoint.views.data.running import RunningUnknownError
 from hud_endpoint.views.data.together import start
-from hud_endpoint.views.models import Freshness, Summary
+from hud_endpoint.views.models.counts import Freshness
+from hud_endpoint.views.models.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from hud_endpoint.views.data.backends import Trends
     from hud_endpoint.views.data.rows import Ask, Row
     from hud_endpoint.views.data.running import RunningJobs
-    from hud_endpoint.views.models import BackendRow, Filters
+    from hud_endpoint.views.models.filters import Filters
+    from hud_endpoint.views.models.summary import BackendRow
 
 # A backend that has fallen silent stays in sight for this long, even where the window is shorter.
 REMEMBERED_DAYS = 7

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from hud_endpoint.contract import is_sha
 from hud_endpoint.views.data.backends import read_trends, total
 from hud_endpoint.views.data.failures import days_of, history, is_new
 from hud_endpoint.views.data.rows import events, number, utc
 from hud_endpoint.views.data.together import start
-from hud_endpoint.views.models import WINDOWS, FailedTestPage, FailingBackend, Freshness, Occurrence
+from hud_endpoint.views.models.counts import Freshness
+from hud_endpoint.views.models.failed_test import FailedTestPage, FailingBackend, Occurrence
+from hud_endpoint.views.models.filters import WINDOWS
+from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
 
     from hud_endpoint.views.data.rows import Ask, Row
-    from hud_endpoint.views.models import Filters, Standing
+    from hud_endpoint.views.models.failed_test import Standing
+    from hud_endpoint.views.models.filters import Filters
 
 OCCURRENCES = 50
 

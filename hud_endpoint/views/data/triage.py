@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hud_endpoint.views.models import Verdict
+from hud_endpoint.views.models.jobs import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from hud_endpoint.views.data.breakers import Baseline
-    from hud_endpoint.views.models import Job
+    from hud_endpoint.views.models.jobs import Job
 
 FAILED = frozenset({"failure", "timed_out"})
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import orjson
 
-from hud_endpoint.contract import RELAY_BODY_BYTES, Callback, Conclusion, cut_name, parse
+from hud_endpoint.contract import RELAY_BODY_BYTES, Callback, parse
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.wire_types import Conclusion, cut_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hud_endpoint.contract import Repo, Url  # noqa: TC001 - pydantic reads them at run time
+from hud_endpoint.wire_types import Repo, Url  # noqa: TC001 - pydantic reads them at run time
 
 
 def _printable(value: str) -> str:

@@ -20,7 +20,7 @@ from hud_endpoint.relay.lifecycle import Job, Phase
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from hud_endpoint.contract import Status
+    from hud_endpoint.wire_types import Status
 
 RUNNING = Job(in_progress_at=1_790_000_000.123456)
 

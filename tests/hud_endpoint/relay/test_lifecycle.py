@@ -10,7 +10,7 @@ import pytest
 from hud_endpoint.relay.lifecycle import Job, Phase, Step, advance, reject, time_out
 
 if TYPE_CHECKING:
-    from hud_endpoint.contract import Status
+    from hud_endpoint.wire_types import Status
 
 NEW = Job()
 RUNNING = Job(in_progress_at=10)

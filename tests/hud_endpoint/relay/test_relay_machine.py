@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from hud_endpoint.contract import Status
+    from hud_endpoint.wire_types import Status
 
 When = Literal["before", "after"]
 How = Literal["crash", "timeout"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hud_endpoint.contract import ENVIRONMENT_BYTES, MAX_FAILED_TESTS, NAME_BYTES, RelayPayload
+from hud_endpoint.contract import MAX_FAILED_TESTS, RelayPayload
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.results.record import (
     IDENTITY_FIELDS,
@@ -24,6 +24,7 @@ from hud_endpoint.results.record import (
     iso,
     to_write,
 )
+from hud_endpoint.wire_types import ENVIRONMENT_BYTES, NAME_BYTES
 from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, IN_PROGRESS, SHA, changed, parsed
 from tests.hud_endpoint.strategies import PAYLOADS
 

@@ -5,39 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hud_endpoint.views.models import (
+from hud_endpoint.views.models.backend import (
     BackendPage,
-    BackendRow,
-    Breaker,
-    BrokenBackend,
-    Cell,
-    Column,
-    Counts,
     Criterion,
-    DayCount,
     EnvironmentEntry,
-    FailedTestPage,
-    FailingBackend,
     FailingTest,
-    Filters,
     FlakyTest,
-    Freshness,
-    Job,
-    Matrix,
-    MatrixRow,
-    Occurrence,
-    Paging,
-    PullRequestBackend,
-    PullRequestCommit,
-    PullRequestPage,
     Readiness,
     SlowJob,
     SlowTest,
-    Spread,
-    Summary,
-    TrendPoint,
-    Verdict,
 )
+from hud_endpoint.views.models.counts import Counts, DayCount, Freshness, Spread, TrendPoint
+from hud_endpoint.views.models.failed_test import FailedTestPage, FailingBackend, Occurrence
+from hud_endpoint.views.models.filters import Filters
+from hud_endpoint.views.models.jobs import Job, Verdict
+from hud_endpoint.views.models.matrix import Cell, Column, Matrix, MatrixRow, Paging
+from hud_endpoint.views.models.pull_request import PullRequestBackend, PullRequestCommit, PullRequestPage
+from hud_endpoint.views.models.summary import BackendRow, Breaker, BrokenBackend, Summary
 
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 SHA = "3f1c9be2d8a04c5e9b7d6a1f0c2e4b8d7a5f9e13"

@@ -21,7 +21,7 @@ from hud_endpoint.views import csv_twin
 from hud_endpoint.views.badge import draw_badge
 from hud_endpoint.views.data.running import RunningJobs
 from hud_endpoint.views.feed import write_feed
-from hud_endpoint.views.models import Counts
+from hud_endpoint.views.models.counts import Counts
 from tests.hud_endpoint.clickhouse import history
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed
 from tests.hud_endpoint.views import sample_pages

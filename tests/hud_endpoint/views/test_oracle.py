@@ -19,14 +19,14 @@ from hud_endpoint.views.data.reader import ask
 from hud_endpoint.views.data.readiness import Criteria
 from hud_endpoint.views.data.summary_page import read_summary
 from hud_endpoint.views.data.test_page import read_test
-from hud_endpoint.views.models import EVENTS, WINDOWS, Filters
+from hud_endpoint.views.models.filters import EVENTS, WINDOWS, Filters
 from tests.hud_endpoint.clickhouse import history
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from hud_endpoint.views.data.rows import Ask
-    from hud_endpoint.views.models import Job
+    from hud_endpoint.views.models.jobs import Job
     from tests.hud_endpoint.clickhouse.history import Row
 
 SEEDS = ("a", "b")

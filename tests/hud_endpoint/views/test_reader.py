@@ -26,7 +26,8 @@ from hud_endpoint.views.data.running import RunningJobs
 from hud_endpoint.views.data.summary_page import read_summary
 from hud_endpoint.views.data.test_page import read_test, standing
 from hud_endpoint.views.data.triage import judge_job, judge_test
-from hud_endpoint.views.models import EVENTS, LEVELS, WINDOWS, FailingBackend, Filters, Job
+from hud_endpoint.views.models.failed_test import FailingBackend
+from hud_endpoint.views.models.filters import EVENTS, LEVELS, WINDOWS, Filters
 from tests.hud_endpoint.clickhouse import history
 from tests.hud_endpoint.views import sample_pages
 from tests.hud_endpoint.views.test_oracle import RUNNING, NothingRuns, plain
@@ -34,6 +35,8 @@ from tests.hud_endpoint.views.test_oracle import RUNNING, NothingRuns, plain
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
+
+    from hud_endpoint.views.models.jobs import Job
 
 
 class Clock:

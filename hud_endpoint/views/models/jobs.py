@@ -1,0 +1,60 @@
+"""One job execution, and what its failure is likely about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+# A job that still runs has the conclusion "running" here; the others are GitHub's.
+State = str
+# What a failure is most likely about; `unknown` where the data tells nothing.
+Triage = Literal["upstream", "backend", "infra", "flake", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a failure is likely about, and why that is said, in one sentence."""
+
+    triage: Triage = "unknown"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job execution: a check run, of one attempt."""
+
+    key: str  # dynamoKey
+    repo: str
+    level: str
+    workflow: str
+    name: str  # "" where a whole workflow reports at once
+    check_run_id: str
+    run_id: str
+    attempt: int
+    state: State
+    origin: str  # job, sweeper, deferred
+    event_type: str
+    upstream_repo: str
+    pr_number: int
+    sha: str
+    is_sha: bool
+    verified: bool  # PR and SHA are vouched for
+    first_seen: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    duration: float | None
+    queue_time: float | None
+    total_tests: int
+    passed_tests: int
+    failed_tests: int
+    skipped_tests: int
+    error_tests: int
+    flaky_tests: int
+    details_truncated: int  # failed tests whose details were cut or left out
+    run_url: str
+    artifact_url: str
+    failures: tuple[str, ...] = ()  # names of failed tests, at most 20
+    verdict: Verdict = field(default_factory=Verdict)
