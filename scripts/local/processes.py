@@ -104,6 +104,10 @@ def _end_with_parent() -> None:
 
 def free_port(wanted: int, name: str) -> int:
     """Give a free port on loopback: the wanted one, or any for 0. Raises LocalError when the wanted one is in use."""
+    if not 0 <= wanted <= 65535:
+        raise LocalError(
+            f"--{name}-port {wanted} is no port: give one from 1 to 65535, or leave it out for a free one."
+        )
     # Not the system's own choice: those ports go to outgoing connections too, and ours is bound only a moment later.
     candidates = [wanted] if wanted else [_PORTS.start + secrets.randbelow(len(_PORTS)) for _ in range(50)]
     for port in candidates:

@@ -187,6 +187,14 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_what_is_no_port_is_said(tmp_path: Path, port: str) -> None:
+    ran = run("scripts.local.stack", "up", "--dir", str(tmp_path), "--hud-port", port)
+    assert ran.returncode == 1
+    assert f"--hud-port {port} is no port" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
