@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hud_endpoint.views.data.rows import number
 from hud_endpoint.views.models.backend import Criterion, Readiness
@@ -28,36 +28,33 @@ def judge_readiness(row: Row, criteria: Criteria) -> Readiness:
     commits = int(row["end_to_end_commits"])
     end_to_end = number(row["end_to_end_p50"]) if commits else None
     told = (
-        Criterion(
-            name="timeout_rate",
-            label="Timeout rate",
-            unit="share",
-            comparison="<",
-            threshold=criteria.timeout_rate,
-            value=timeouts,
-            met=None if timeouts is None else timeouts < criteria.timeout_rate,
-            samples=jobs,
+        _criterion("timeout_rate", "Timeout rate", "share", "<", criteria.timeout_rate, timeouts, jobs),
+        _criterion(
+            "end_to_end_p50", "End to end, median", "seconds", "<", criteria.end_to_end_seconds, end_to_end, commits
         ),
-        Criterion(
-            name="end_to_end_p50",
-            label="End to end, median",
-            unit="seconds",
-            comparison="<",
-            threshold=criteria.end_to_end_seconds,
-            value=end_to_end,
-            met=None if end_to_end is None else end_to_end < criteria.end_to_end_seconds,
-            samples=commits,
-        ),
-        Criterion(
-            name="pass_rate",
-            label="Pass rate",
-            unit="share",
-            comparison=">",
-            threshold=criteria.pass_rate,
-            value=passed,
-            met=None if passed is None else passed > criteria.pass_rate,
-            samples=jobs,
-        ),
+        _criterion("pass_rate", "Pass rate", "share", ">", criteria.pass_rate, passed, jobs),
     )
     met = [one.met for one in told]
     return Readiness(criteria=told, ready=False if False in met else None if None in met else True)
+
+
+def _criterion(
+    name: Literal["timeout_rate", "end_to_end_p50", "pass_rate"],
+    label: str,
+    unit: Literal["share", "seconds"],
+    comparison: Literal["<", ">"],
+    threshold: float,
+    value: float | None,
+    samples: int,
+) -> Criterion:
+    met = None if value is None else value < threshold if comparison == "<" else value > threshold
+    return Criterion(
+        name=name,
+        label=label,
+        unit=unit,
+        comparison=comparison,
+        threshold=threshold,
+        value=value,
+        met=met,
+        samples=samples,
+    )
