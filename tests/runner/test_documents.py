@@ -15,6 +15,7 @@ import yaml
 
 from scripts.runner import messages, reporting
 from scripts.runner.inputs import INPUTS
+from tests.runner.documents import messages_page, readme, words
 
 ACTION_DIR = Path(__file__).parents[2] / "actions" / "report-result"
 ACTION: dict[str, Any] = yaml.safe_load((ACTION_DIR / "action.yml").read_text(encoding="utf-8"))
@@ -23,56 +24,12 @@ ACTION_INPUTS = [item for item in INPUTS if not item.cli_only]
 STEPS: list[dict[str, Any]] = [step for step in ACTION["runs"]["steps"] if "run" in step]
 
 
-def words(text: str) -> str:
-    return " ".join(text.split())
-
-
-def inputs_table() -> str:
-    rows = [
-        f"| `{item.name}` | {f'`{item.default}`' if item.default else ''} | {item.help} |" for item in ACTION_INPUTS
-    ]
-    return "\n".join(["| input | default | meaning |", "| --- | --- | --- |", *rows])
-
-
-def outputs_table() -> str:
-    rows = [f"| `{name}` | {words(output['description'])} |" for name, output in ACTION["outputs"].items()]
-    return "\n".join(["| output | meaning |", "| --- | --- |", *rows])
-
-
-def messages_page() -> str:
-    parts = [
-        "# Messages",
-        "",
-        "What the action tells when something is wrong, by code; *words* stand for the facts.",
-        "",
-    ]
-    for code, template in messages.TEMPLATES.items():
-        parts += [f"## {code}", "", f"**{template.title}** ({template.level})", ""]
-        parts += [each for text in (template.cause, template.remedy) if text for each in (placeholders(text), "")]
-        if template.yaml:
-            parts += ["```yaml", template.yaml, "```", ""]
-    return "\n".join(parts)
-
-
-def placeholders(text: str) -> str:
-    return "".join(before + (f"*{name}*" if name else "") for before, name, _, _ in Formatter().parse(text))
-
-
-def with_section(text: str, name: str, content: str) -> str:
-    pattern = rf"(?s)(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-    return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text)
-
-
-def readme() -> str:
-    return with_section(with_section(README, "inputs", inputs_table()), "outputs", outputs_table())
-
-
 def test_the_readme_s_tables_are_the_code_s() -> None:
-    assert readme() == README
+    assert readme(README, ACTION_INPUTS, ACTION["outputs"]) == README
 
 
 def test_the_page_of_messages_is_the_code_s() -> None:
-    assert (ACTION_DIR / "MESSAGES.md").read_text(encoding="utf-8") == messages_page()
+    assert (ACTION_DIR / "MESSAGES.md").read_text(encoding="utf-8") == messages_page(messages.TEMPLATES)
 
 
 def test_every_message_links_to_its_section() -> None:
@@ -137,8 +94,8 @@ def test_every_template_can_be_filled_in(code: str) -> None:
 
 
 def main() -> None:
-    (ACTION_DIR / "README.md").write_text(readme(), encoding="utf-8")
-    (ACTION_DIR / "MESSAGES.md").write_text(messages_page(), encoding="utf-8")
+    (ACTION_DIR / "README.md").write_text(readme(README, ACTION_INPUTS, ACTION["outputs"]), encoding="utf-8")
+    (ACTION_DIR / "MESSAGES.md").write_text(messages_page(messages.TEMPLATES), encoding="utf-8")
 
 
 if __name__ == "__main__":

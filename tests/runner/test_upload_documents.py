@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 
 from scripts.runner.upload import end, install_boto3, messages, role
 from scripts.runner.upload.inputs import INPUTS, KINDS
-from tests.runner.test_documents import placeholders, with_section, words
+from tests.runner.documents import messages_page, readme, words
 
 ROOT = Path(__file__).parents[2]
 ACTION_DIR = ROOT / "actions" / "upload-artifacts"
@@ -27,35 +27,6 @@ ACTION: dict[str, Any] = yaml.safe_load((ACTION_DIR / "action.yml").read_text(en
 README = (ACTION_DIR / "README.md").read_text(encoding="utf-8")
 STEPS: dict[str, dict[str, Any]] = {step["id"]: step for step in ACTION["runs"]["steps"]}
 OTHER_CONTEXTS = {"OOT_MATRIX": "${{ toJSON(matrix) }}", "OOT_CHECK_RUN_ID": "${{ job.check_run_id }}"}
-
-
-def inputs_table() -> str:
-    rows = [f"| `{item.name}` | {f'`{item.default}`' if item.default else ''} | {item.help} |" for item in INPUTS]
-    return "\n".join(["| input | default | meaning |", "| --- | --- | --- |", *rows])
-
-
-def outputs_table() -> str:
-    rows = [f"| `{name}` | {words(output['description'])} |" for name, output in ACTION["outputs"].items()]
-    return "\n".join(["| output | meaning |", "| --- | --- |", *rows])
-
-
-def messages_page() -> str:
-    parts = [
-        "# Messages",
-        "",
-        "What the action tells when something is wrong, by code; *words* stand for the facts.",
-        "",
-    ]
-    for code, template in messages.TEMPLATES.items():
-        parts += [f"## {code}", "", f"**{template.title}** ({template.level})", ""]
-        parts += [each for text in (template.cause, template.remedy) if text for each in (placeholders(text), "")]
-        if template.yaml:
-            parts += ["```yaml", template.yaml, "```", ""]
-    return "\n".join(parts)
-
-
-def readme() -> str:
-    return with_section(with_section(README, "inputs", inputs_table()), "outputs", outputs_table())
 
 
 def policy(name: str) -> dict[str, Any]:
@@ -66,11 +37,11 @@ def policy(name: str) -> dict[str, Any]:
 
 
 def test_the_readme_s_tables_are_the_code_s() -> None:
-    assert readme() == README
+    assert readme(README, INPUTS, ACTION["outputs"]) == README
 
 
 def test_the_page_of_messages_is_the_code_s() -> None:
-    assert (ACTION_DIR / "MESSAGES.md").read_text(encoding="utf-8") == messages_page()
+    assert (ACTION_DIR / "MESSAGES.md").read_text(encoding="utf-8") == messages_page(messages.TEMPLATES)
 
 
 def test_every_message_links_to_its_own_page() -> None:
@@ -184,8 +155,8 @@ def test_the_lock_for_s3_needs_the_python_that_the_code_says() -> None:
 
 
 def main() -> None:
-    (ACTION_DIR / "README.md").write_text(readme(), encoding="utf-8")
-    (ACTION_DIR / "MESSAGES.md").write_text(messages_page(), encoding="utf-8")
+    (ACTION_DIR / "README.md").write_text(readme(README, INPUTS, ACTION["outputs"]), encoding="utf-8")
+    (ACTION_DIR / "MESSAGES.md").write_text(messages_page(messages.TEMPLATES), encoding="utf-8")
 
 
 if __name__ == "__main__":
