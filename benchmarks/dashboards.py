@@ -1,9 +1,10 @@
 """Dashboards: how long the queries of each page take over 100 days of jobs, and how the cost follows the window.
 
 Made-up rows are written by ClickHouse itself, in the order of time as they would come; 1 in 50 comes twice. Each page
-is read as the pages' reader reads it, without what is kept between requests: a page's time is from its first question
-until its data is complete, with what Python makes of the rows; parts are read at the same time. Baseline of the
-summary: the same rows in the layout of production's table, asked as production asks.
+is read as the pages' reader reads it, without what is kept between requests, and parts at the same time. A page's
+queries take from its first question until the rows of its last answer are there; its data is complete when Python has
+made of them what is shown. Baseline of the summary: the same rows in the layout of production's table, asked as
+production asks.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ BUDGET = Budget("under", 50, when="at 10 M rows")
 WINDOWS = (1, 7, 30)
 BLOCK = 250_000
 SETTLE_SECONDS = 120.0
+UNMERGED = 3  # refreshes whose parts are not merged yet
 _SQL = Path(__file__).parent / "sql"
-_ROLLUPS = ("backend_hours", "commit_hours", "upstream_hours", "failed_jobs")
+_HOURS = ("backend_hours", "commit_hours", "failed_tests")
+_ROLLUPS = (*_HOURS, "readiness", "backend_windows", "breakers")  # in the order of what is computed from what
 _BACKEND = "org-3/torch-backend-3"
 _TEST = "test_conv_7"
 
@@ -75,10 +78,11 @@ class NothingRuns:
 
 
 class Stopwatch:
-    """Asks saved queries and keeps the seconds and the rows read of each."""
+    """Asks saved queries as pages do, keeps the seconds and the rows read of each, and when the last was answered."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.answered = 0.0
         self.taken: dict[str, list[float]] = defaultdict(list)
         self.rows_read: dict[str, int] = {}
 
@@ -86,10 +90,10 @@ class Stopwatch:
         """Run one query."""
         sql = saved_queries.saved_query(query).sql
         started = time.perf_counter()
-        result = self._client.query(sql, parameters=parameters)
+        result = self._client.query(sql, parameters=parameters, settings=saved_queries.LIMITS)
         rows = list(result.named_results())
-        taken = time.perf_counter() - started
-        self.taken[query].append(taken)
+        self.answered = time.perf_counter()
+        self.taken[query].append(self.answered - started)
         self.rows_read[query] = max(int(result.summary["read_rows"]), self.rows_read.get(query, 0))
         return rows
 
@@ -122,19 +126,30 @@ def fill(client: Client, rows: int, say: Say) -> None:
 
 
 def _settle(client: Client, say: Say) -> int:
-    """Bring the rollups up to date, hold them there, and wait for merges; gives the number of parts of our table."""
+    """Bring the rollups up to date, hold them there, and wait for merges; gives the number of parts of our table.
+
+    In a day of service each hour but the last was merged long ago: the last refreshes are parts of their own.
+    """
     say("refreshing the rollups")
-    for command in ("WAIT", "REFRESH", "WAIT", "STOP"):
-        for rollup in _ROLLUPS:
-            client.command(f"SYSTEM {command} VIEW oot.{rollup}_mv")
+    _refresh(client)
+    for table in _HOURS:
+        client.command(f"OPTIMIZE TABLE oot.{table} FINAL")
+    for _ in range(UNMERGED):
+        _refresh(client)
     for table in _ROLLUPS:
-        client.command(f"OPTIMIZE TABLE oot.{table} FINAL")  # in a day of service each hour was merged long ago
+        client.command(f"SYSTEM STOP VIEW oot.{table}_mv")
     say("waiting for merges")
     deadline = time.monotonic() + SETTLE_SECONDS
     while int(str(client.command("SELECT count() FROM system.merges"))) and time.monotonic() < deadline:
         time.sleep(0.2)
     counted = "SELECT count() FROM system.parts WHERE active AND table = 'oot_workflow_job'"
     return int(str(client.command(counted)))
+
+
+def _refresh(client: Client) -> None:
+    for table in _ROLLUPS:
+        for command in ("WAIT", "REFRESH", "WAIT"):
+            client.command(f"SYSTEM {command} VIEW oot.{table}_mv")
 
 
 def _pages(days: int, number: int) -> dict[str, Callable[[Stopwatch], object]]:
@@ -157,23 +172,30 @@ def _page(client: Client, page: str, read: Callable[[Stopwatch], object], size: 
     say(f"{page}, up to {size.runs} runs")
     read(Stopwatch(client))
     watch = Stopwatch(client)
-    samples = alternate({page: partial(seconds, partial(read, watch))}, size.runs, limit=size.limit)[page]
-    times = [1000 * one for one in samples]
+    complete: list[float] = []
+
+    def queries() -> float:
+        taken = seconds(partial(read, watch))
+        complete.append(1000 * taken)
+        return 1000 * (watch.answered - (time.perf_counter() - taken))
+
+    times = alternate({page: queries}, size.runs, limit=size.limit)[page]
     told = [
         f"{query} {1000 * median(taken):.0f}/{1000 * percentile(taken, 0.95):.0f} ms, {watch.rows_read[query]:,} rows"
         for query, taken in watch.taken.items()
     ]
     return [
-        Row(NAME, f"{page}: all queries, p50", "ms", median(times)),
+        Row(NAME, f"{page}: its queries, p50", "ms", median(times)),
         Row(
             NAME,
-            f"{page}: all queries, p95",
+            f"{page}: its queries, p95",
             "ms",
             percentile(times, 0.95),
             budget=BUDGET,
             comparable=size.rows >= FULL_ROWS,
             note=f"{len(times)} runs over {size.rows:,} rows; p50/p95 and rows read: {'; '.join(told)}",
         ),
+        Row(NAME, f"{page}: its data complete, p95", "ms", percentile(complete, 0.95)),
     ]
 
 

@@ -47,6 +47,10 @@ class _Settings(BaseSettings):
 S = TypeVar("S", bound=_Settings)
 
 
+def _whole(told: object) -> object:
+    return int(told) if isinstance(told, str) and told.isdecimal() else told
+
+
 class HudSettings(_Settings):
     """What the results endpoint and the pages need."""
 
@@ -59,7 +63,9 @@ class HudSettings(_Settings):
     banner: str = Field(default="", description="A line on top of every page, for an announcement")
     retention_days: int = Field(default=100, ge=1, description="Days after which DynamoDB may expire a record")
     hud_public_url: str = Field(default="", description="Where people see HUD; default: the host that is asked")
-    readiness_days: int = Field(default=14, ge=1, le=100, description="Days that level readiness is judged over")
+    readiness_days: Annotated[Literal[7, 14, 30], BeforeValidator(_whole)] = Field(
+        default=14, description="Days that level readiness is judged over: 7, 14 or 30, which the rollup knows"
+    )
     readiness_timeout_rate: float = Field(default=0.01, ge=0, le=1, description="Timed out of judged jobs, below")
     readiness_end_to_end_seconds: int = Field(default=3 * 3600, ge=1, description="Median from dispatch to end, below")
     readiness_pass_rate: float = Field(default=0.9, ge=0, le=1, description="Successes of judged jobs, above")

@@ -27,8 +27,14 @@ ENGINE = Distributed('oot', 'oot', 'backend_hours');
 CREATE TABLE IF NOT EXISTS oot.commit_hours
 ENGINE = Distributed('oot', 'oot', 'commit_hours');
 
-CREATE TABLE IF NOT EXISTS oot.upstream_hours
-ENGINE = Distributed('oot', 'oot', 'upstream_hours');
+CREATE TABLE IF NOT EXISTS oot.failed_tests
+ENGINE = Distributed('oot', 'oot', 'failed_tests');
 
-CREATE TABLE IF NOT EXISTS oot.failed_jobs
-ENGINE = Distributed('oot', 'oot', 'failed_jobs');
+CREATE TABLE IF NOT EXISTS oot.readiness
+ENGINE = Distributed('oot', 'oot', 'readiness');
+
+CREATE TABLE IF NOT EXISTS oot.backend_windows
+ENGINE = Distributed('oot', 'oot', 'backend_windows');
+
+CREATE TABLE IF NOT EXISTS oot.breakers
+ENGINE = Distributed('oot', 'oot', 'breakers');

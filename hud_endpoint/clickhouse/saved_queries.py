@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 # A page may be slow, but never take the server down with it.
-_LIMITS = {
+LIMITS = {
     "readonly": 2,
     "max_execution_time": 10,
     "max_memory_usage": 4 * 1024**3,
@@ -69,14 +69,14 @@ def run(client: Client, name: str, parameters: Mapping[str, Any]) -> list[dict[s
     query = saved_query(name)
     if set(parameters) != set(query.params):
         raise ValueError(f"{name} takes the parameters {sorted(query.params)}, not {sorted(parameters)}")
-    result = client.query(query.sql, parameters=dict(parameters), settings=_LIMITS)
+    result = client.query(query.sql, parameters=dict(parameters), settings=LIMITS)
     return list(result.named_results())
 
 
 def run_as_json(client: Client, name: str, parameters: Mapping[str, Any]) -> bytes:
     """Run a saved query as `run` does, and give its rows as HUD's API does: a JSON array of objects."""
     query = saved_query(name)
-    return client.raw_query(query.sql, parameters=dict(parameters), settings=_LIMITS | _AS_HUD, fmt="JSONEachRow")
+    return client.raw_query(query.sql, parameters=dict(parameters), settings=LIMITS | _AS_HUD, fmt="JSONEachRow")
 
 
 def read_parameters(query: SavedQuery, told: object) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from fastapi.responses import RedirectResponse, Response
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.views.answers import answer
 from hud_endpoint.views.badge import draw_badge
-from hud_endpoint.views.data.backends import total
+from hud_endpoint.views.data.backends import counts_of
 from hud_endpoint.views.feed import write_feed
-from hud_endpoint.views.models.counts import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +23,6 @@ FEED_DAYS = 7
 FEED_ENTRIES = 100
 BADGE_DAYS = 7
 _BADGE_KEPT = "public, max-age=300"
-_ENDINGS = ("success", "failure", "timed_out", "cancelled", "other")
 
 
 def embeds_router(
@@ -54,11 +52,11 @@ def embeds_router(
         """Draw the pass rate of the last seven days; grey without data, and while ClickHouse is away."""
         name, counts = f"{org}/{repo}", None
         try:
-            rows, last_good = await reader.rows("oot_trend", days=BADGE_DAYS, events=[], repo=name, bucket_hours=24)
+            rows, last_good = await reader.rows("oot_backends", windows=[BADGE_DAYS], event="", repo=name)
         except RefusedError:
             last_good = True
         else:
-            counts = total(Counts.of(**{end: int(row[end]) for end in _ENDINGS}) for row in rows if row["repo"] == name)
+            counts = next((counts_of(row) for row in rows if row["repo"] == name), None)
         return answer(request, draw_badge(name, counts), "image/svg+xml", kept=_BADGE_KEPT, last_good=last_good)
 
     @router.get("/crcr", include_in_schema=False)

@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS default.oot_test_failures${on_cluster}
     `workflow_name` LowCardinality(String),
     `job_name` LowCardinality(String),
     `run_attempt` UInt32,
+    `workflow_run_url` String,
+    `artifact_url` String,
     `first_seen` DateTime64(3, 'UTC'),
     `version` UInt64,
     `is_deleted` UInt8,
@@ -25,7 +27,7 @@ CREATE TABLE IF NOT EXISTS default.oot_test_failures${on_cluster}
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}version, is_deleted)
 ORDER BY (toDate(first_seen), downstream_repo, dynamoKey, classname, name, file)
 TTL toDateTime(first_seen) + INTERVAL ${retention_days} DAY
-SETTINGS index_granularity = 8192;
+SETTINGS index_granularity = 1024;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS default.oot_test_failures_mv${on_cluster}
 TO default.oot_test_failures
@@ -46,6 +48,8 @@ AS SELECT
     workflow_name,
     job_name,
     run_attempt,
+    workflow_run_url,
+    artifact_url,
     first_seen,
     version,
     is_deleted

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.views.data.backends import backend_row, read_trends
+from hud_endpoint.views.data.backends import backend_row, read_numbers
 from hud_endpoint.views.data.breakers import baselines
 from hud_endpoint.views.data.failures import read_failures
-from hud_endpoint.views.data.jobs import make_matrix, slowest_jobs, with_environment
-from hud_endpoint.views.data.readiness import judge_readiness
+from hud_endpoint.views.data.jobs import make_matrix, slowest_jobs
+from hud_endpoint.views.data.readiness import Record, judge_readiness
 from hud_endpoint.views.data.rows import events, job, latest_attempts, utc, window_start
 from hud_endpoint.views.data.running import RunningUnknownError
-from hud_endpoint.views.data.together import start
+from hud_endpoint.views.data.together import together
 from hud_endpoint.views.data.triage import FAILED, judge_job
 from hud_endpoint.views.models.backend import BackendPage, EnvironmentEntry
 from hud_endpoint.views.models.counts import Freshness
@@ -23,7 +24,7 @@ from hud_endpoint.views.models.matrix import Matrix, Paging
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from hud_endpoint.views.data.breakers import Baseline
     from hud_endpoint.views.data.readiness import Criteria
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from hud_endpoint.views.models.jobs import Job
 
 NIGHTLY_EVENTS = ["nightly", "periodic"]
-NIGHTLY_ROWS = 14
+NIGHTLY_ROWS = 7
 MAX_ENVIRONMENT = 50
 
 
@@ -46,40 +47,37 @@ def read_backend(
     except RunningUnknownError:
         running = None
     window: dict[str, Any] = {"repo": repo, "days": filters.days, "events": events(filters)}
-    found = ask("oot_backends", **window)
-    known = found or ask("oot_known_backend", repo=repo)
-    if not known and not running:
-        raise RefusedError("not_found", f"No backend named {repo[:200]} has reported: check the spelling of org/repo.")
-    tests = start(read_failures, ask, repo, filters, now)
-    commits = ask(
-        "oot_backend_commits",
-        page_rows=PAGE_ROWS,
-        skip=(page - 1) * PAGE_ROWS,
-        nightly_rows=NIGHTLY_ROWS,
-        **window,
-    )
-    matrix, nightly, environment = _matrices(ask, repo, filters, commits, page, now)
-    trends = read_trends(ask, filters, now, repo)
-    readiness = judge_readiness(ask("oot_backend_readiness", repo=repo, days=criteria.days)[0], criteria)
+    with together() as start:
+        newest = start(ask, "oot_backend_commits", rows=max(page * PAGE_ROWS, NIGHTLY_ROWS), **window)
+        tests = start(read_failures, ask, repo, filters, now)
+        numbers = read_numbers(ask, [filters.days], filters.event, repo)
+        found = numbers.by_repo[filters.days].get(repo)
+        known = [found] if found else ask("oot_known_backend", repo=repo)
+        if not known and not running:
+            raise RefusedError(
+                "not_found", f"No backend named {repo[:200]} has reported: check the spelling of org/repo."
+            )
+        record = _record(ask, found, repo, criteria)
+        base = baselines([found] if found else [])
+        matrix, nightly = _matrices(ask, repo, filters, newest.result(), base, page, now)
     failures = tests.result()
     return BackendPage(
         filters=filters,
-        freshness=Freshness(read_at=now, rolled_up_at=trends.refreshed_at, running_known=running is not None),
+        freshness=Freshness(read_at=now, rolled_up_at=numbers.refreshed_at, running_known=running is not None),
         repo=repo,
         health=backend_row(
             repo,
-            found[0] if found else None,
+            found,
             known[0] if known else None,
-            trends.points.get(repo, ()),
-            pull_requests=int(commits[0]["pull_requests"]) if commits else 0,
+            filters.days,
             running=None if running is None else len(running),
             now=now,
         ),
-        environment=_environment(environment),
-        readiness=readiness,
+        environment=_environment(str(found["environment"]) if found else ""),
+        readiness=judge_readiness(record, criteria),
         running=None if running is None else tuple(running),
         matrix=matrix,
-        paging=Paging(page=page, page_rows=PAGE_ROWS, total_rows=int(commits[0]["commits_total"]) if commits else 0),
+        paging=Paging(page=page, page_rows=PAGE_ROWS, total_rows=int(found["commits"]) if found else 0),
         failures=failures.tests,
         failures_total=failures.total,
         slowest_jobs=slowest_jobs(matrix),
@@ -89,36 +87,51 @@ def read_backend(
     )
 
 
+def _record(ask: Ask, found: Row | None, repo: str, criteria: Criteria) -> Record:
+    """Give what readiness is judged by: it comes with the row of oot_backends, where the window has one."""
+    if found:
+        return next((Record(*told) for days, *told in found["readiness"] if days == criteria.days), Record())
+    rows = ask("oot_backend_readiness", repo=repo, days=criteria.days)
+    return Record(*rows[0].values()) if rows else Record()
+
+
 def _matrices(
-    ask: Ask, repo: str, filters: Filters, commits: Sequence[Row], page: int, now: datetime
-) -> tuple[Matrix, Matrix, str]:
-    """Give the page of the matrix, the newest nightlies, and the newest environment among their jobs."""
-    if not commits:
-        return Matrix(columns=(), rows=()), Matrix(columns=(), rows=()), ""
+    ask: Ask,
+    repo: str,
+    filters: Filters,
+    newest: Sequence[Row],
+    base: Mapping[str, Baseline],
+    page: int,
+    now: datetime,
+) -> tuple[Matrix, Matrix]:
+    """Give the page of the matrix, and the newest nightlies."""
+    commits = newest[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    nightlies = [row for row in newest if row["nightly"]][:NIGHTLY_ROWS]
+    if not newest:
+        return Matrix(columns=(), rows=()), Matrix(columns=(), rows=())
     found = ask(
         "oot_commit_jobs",
         repo=repo,
         events=events(filters),
-        shas=sorted({row["sha"] for row in commits}),
-        days=sorted({day for row in commits for day in row["days"]}),
+        commits=sorted({row["commit"] for row in (*commits, *nightlies)}),
+        days=sorted({day for row in (*commits, *nightlies) for day in _days(row["first_day"], row["last_day"])}),
     )
-    start = window_start(now, filters.days)
-    rows = [row for row in found if utc(row["first_seen"]) >= start]
+    earliest = window_start(now, filters.days)
+    rows = [row for row in found if utc(row["first_seen"]) >= earliest]
     deliveries = {str(row["key"]): str(row["delivery_id"]) for row in rows}
     latest, superseded = latest_attempts(map(job, rows), deliveries)
-    base = baselines([{**commits[0], "repo": repo}])
     told = [_judged(one, base) for one in latest]
-    skip = (page - 1) * PAGE_ROWS
     nightly_jobs = [one for one in told if one.event_type in NIGHTLY_EVENTS]
-    return (
-        make_matrix(_placed(commits, skip), told, superseded),
-        make_matrix([row for row in commits if row["nightly"]][:NIGHTLY_ROWS], nightly_jobs, superseded),
-        with_environment(rows),
+    places = {row["commit"]: (row["upstream_repo"], int(row["pr_number"]), row["sha"]) for row in rows}
+    matrices = (
+        make_matrix([(places[row["commit"]], row) for row in part if row["commit"] in places], jobs, superseded)
+        for part, jobs in ((commits, told), (nightlies, nightly_jobs))
     )
+    return next(matrices), next(matrices)
 
 
-def _placed(commits: Sequence[Row], skip: int) -> list[Row]:
-    return [row for row in commits if skip < row["place"] <= skip + PAGE_ROWS]
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def _judged(one: Job, base: Mapping[str, Baseline]) -> Job:

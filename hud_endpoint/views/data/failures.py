@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hud_endpoint.views.data.rows import events, number, utc, window_start
+from hud_endpoint.views.data.together import together
 from hud_endpoint.views.data.triage import judge_test
 from hud_endpoint.views.models.backend import FailingTest, FlakyTest, SlowTest
 from hud_endpoint.views.models.counts import DayCount
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 RANKED = 10
-_LOOKED_AT = 500  # of which the flakiest and slowest are found
+_LOOKED_AT = 300  # of which the flakiest and slowest are found
 Test = tuple[str, str, str]  # classname, name, file
 
 
@@ -36,28 +37,20 @@ def read_failures(ask: Ask, repo: str, filters: Filters, now: datetime) -> Failu
     window: dict[str, Any] = {"days": filters.days, "events": events(filters)}
     rows = ask("oot_backend_failures", repo=repo, limit=_LOOKED_AT, **window)
     failing = [row for row in rows if row["failures"]][:SHOWN]
-    names = sorted({str(row["name"]) for row in failing})
     details: dict[int, Row] = {}
-    past: dict[Test, Row] = {}
-    elsewhere: dict[Test, tuple[str, ...]] = {}
+    around: dict[int, Row] = {}
     if failing:
-        newest = {"ids": [row["newest"][0] for row in failing], "days": sorted({row["newest"][1] for row in failing})}
-        details = {row["id"]: row for row in ask("oot_failure_details", repo=repo, **newest)}
-        past = {_test(row): row for row in ask("oot_failure_past", repos=[repo], names=names, days=filters.days)}
-        others = ask("oot_failures_elsewhere", repo=repo, names=names, **window)
-        elsewhere = {_test(row): tuple(row["repos"]) for row in others}
-    days = days_of(filters.days, now)
+        tests = [row["test"] for row in failing]
+        days = sorted({row["last_failure"].date() for row in failing})
+        with together() as start:
+            surrounding = start(ask, "oot_failures_around", repo=repo, tests=tests, **window)
+            newest = ask("oot_failure_details", repo=repo, ids=[row["newest"] for row in failing], days=days)
+        details = {row["id"]: row for row in newest}
+        around = {row["test"]: row for row in surrounding.result()}
     told = [
-        _failing(
-            row,
-            details[row["newest"][0]],
-            past.get(_test(row)),
-            elsewhere.get(_test(row), ()),
-            history(row["history"], days),
-            filters.days,
-        )
+        _failing(row, details[row["newest"]], around[row["test"]], days_of(filters.days, now), filters.days)
         for row in failing
-        if row["newest"][0] in details
+        if row["newest"] in details and row["test"] in around
     ]
     slow = [row for row in rows if number(row["longest"])]
     return Failures(
@@ -70,9 +63,9 @@ def read_failures(ask: Ask, repo: str, filters: Filters, now: datetime) -> Failu
     )
 
 
-def is_new(first_in_window: datetime, past: Row | None, days: int) -> bool:
+def is_new(first_in_window: datetime, last_before: datetime | None, days: int) -> bool:
     """Tell whether a test began to fail in the window: it had not failed for as long as the window before that."""
-    return past is None or first_in_window - utc(past["last_seen"]) > timedelta(days=days)
+    return last_before is None or first_in_window - last_before > timedelta(days=days)
 
 
 def days_of(days: int, now: datetime) -> list[date]:
@@ -86,11 +79,11 @@ def history(failures: Mapping[date, int], days: Iterable[date]) -> tuple[DayCoun
     return tuple(DayCount(day=datetime.combine(day, time(), UTC), failures=int(failures.get(day, 0))) for day in days)
 
 
-def _failing(
-    row: Row, detail: Row, past: Row | None, also_on: tuple[str, ...], days: tuple[DayCount, ...], window: int
-) -> FailingTest:
+def _failing(row: Row, detail: Row, around: Row, days: Iterable[date], window: int) -> FailingTest:
     first = utc(row["first_in_window"])
-    new = is_new(first, past, window)
+    past = around["past_last"] is not None
+    new = is_new(first, utc(around["past_last"]) if past else None, window)
+    others = tuple(around["others"])
     return FailingTest(
         name=row["name"],
         classname=row["classname"],
@@ -100,24 +93,24 @@ def _failing(
         stacktrace=detail["stacktrace"],
         duration=number(detail["duration"]),
         failures=int(row["failures"]),
-        first_seen=utc(past["first_seen"]) if past else first,
+        first_seen=utc(around["past_first"]) if past else first,
         last_seen=utc(row["last_failure"]),
         is_new=new,
-        also_on=also_on,
-        history=days,
+        also_on=others,
+        history=history(around["history"], days),
         job=detail["job"],
         workflow=detail["workflow"],
         upstream_repo=detail["upstream_repo"],
         pr_number=int(detail["pr_number"]),
         sha=detail["sha"],
-        run_url=row["newest"][2],
-        artifact_url=row["newest"][3],
+        run_url=detail["run_url"],
+        artifact_url=detail["artifact_url"],
         verdict=judge_test(
             failures=int(row["failures"]),
             flakes=int(row["flakes"]),
-            also_on=also_on,
+            also_on=others,
             is_new=new,
-            failed_before=past is not None,
+            failed_before=past,
         ),
     )
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS = 100
 RANKED = 10
+Commit = tuple[str, int, str]  # upstream_repo, pr_number, sha
+Named = tuple[str, str]  # workflow, job
 
 
 def worst_first(job: Job) -> tuple[int, str, str, str]:
@@ -25,27 +27,25 @@ def worst_first(job: Job) -> tuple[int, str, str, str]:
     return severity(job.state), job.workflow, job.name, job.key
 
 
-def make_matrix(commits: Sequence[Row], latest: Sequence[Job], superseded: Sequence[Job]) -> Matrix:
-    """Lay out the jobs on the commits, which are rows of oot_backend_commits in the order to show them.
+def make_matrix(commits: Sequence[tuple[Commit, Row]], latest: Sequence[Job], superseded: Sequence[Job]) -> Matrix:
+    """Lay out the jobs on the commits, which come with their rows of oot_backend_commits, in the order to show them.
 
     Two runs of one job on a commit share a cell. Columns are ordered by name; those above MAX_COLUMNS are left out, the
     ones with the fewest jobs first.
     """
-    placed: dict[tuple[str, int, str], dict[Column, list[Job]]] = defaultdict(lambda: defaultdict(list))
-    attempts: dict[tuple[tuple[str, int, str], Column], int] = defaultdict(int)
-    width: dict[Column, int] = defaultdict(int)
+    placed: dict[Commit, dict[Named, list[Job]]] = defaultdict(lambda: defaultdict(list))
+    attempts: dict[tuple[Commit, Named], int] = defaultdict(int)
+    width: dict[Named, int] = defaultdict(int)
     for job in latest:
-        column = Column(workflow=job.workflow, job=job.name)
-        placed[_commit(job)][column].append(job)
-        width[column] += 1
+        placed[_commit(job)][job.workflow, job.name].append(job)
+        width[job.workflow, job.name] += 1
     for job in (*latest, *superseded):
-        cell = _commit(job), Column(workflow=job.workflow, job=job.name)
+        cell = _commit(job), (job.workflow, job.name)
         attempts[cell] = max(attempts[cell], job.attempt)
-    widest = sorted(width, key=lambda column: (-width[column], column.workflow, column.job))[:MAX_COLUMNS]
-    columns = tuple(sorted(widest, key=lambda column: (column.workflow, column.job)))
+    widest = sorted(width, key=lambda named: (-width[named], named))[:MAX_COLUMNS]
+    columns = sorted(widest)
     rows = []
-    for commit in commits:
-        place = commit["upstream_repo"], int(commit["pr_number"]), commit["sha"]
+    for place, commit in commits:
         jobs = [job for cell in placed[place].values() for job in cell]
         rows.append(
             MatrixRow(
@@ -57,10 +57,14 @@ def make_matrix(commits: Sequence[Row], latest: Sequence[Job], superseded: Seque
                 superseded=bool(commit["superseded"]),
                 first_seen=utc(commit["first_seen"]),
                 counts=count(job.state for job in jobs),
-                cells=tuple(_cell(placed[place].get(column, ()), attempts[place, column]) for column in columns),
+                cells=tuple(_cell(placed[place].get(named, ()), attempts[place, named]) for named in columns),
             )
         )
-    return Matrix(columns=columns, rows=tuple(rows), columns_left_out=len(width) - len(columns))
+    return Matrix(
+        columns=tuple(Column(workflow=workflow, job=name) for workflow, name in columns),
+        rows=tuple(rows),
+        columns_left_out=len(width) - len(columns),
+    )
 
 
 def _cell(jobs: Sequence[Job], attempts: int) -> Cell | None:
@@ -70,7 +74,7 @@ def _cell(jobs: Sequence[Job], attempts: int) -> Cell | None:
     return Cell(state=ordered[0].state, jobs=ordered, attempts=attempts)
 
 
-def _commit(job: Job) -> tuple[str, int, str]:
+def _commit(job: Job) -> Commit:
     return job.upstream_repo, job.pr_number, job.sha
 
 
@@ -84,8 +88,3 @@ def slowest_jobs(matrix: Matrix) -> tuple[SlowJob, ...]:
                     took[column].append(job.duration)
     slow = [SlowJob(workflow=column.workflow, job=column.job, duration=spread_of(took[column])) for column in took]
     return tuple(sorted(slow, key=lambda one: (-(one.duration.p50 or 0), one.workflow, one.job))[:RANKED])
-
-
-def with_environment(rows: Sequence[Row]) -> str:
-    """Give the environment of the newest job that told one, "" where none did; rows are newest first."""
-    return next((str(row["environment"]) for row in rows if row["environment"]), "")

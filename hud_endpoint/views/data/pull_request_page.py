@@ -6,10 +6,12 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hud_endpoint.views.data.backends import read_numbers
 from hud_endpoint.views.data.breakers import BASELINE_DAYS, baselines
 from hud_endpoint.views.data.jobs import worst_first
 from hud_endpoint.views.data.rows import count, job, latest_attempts, severity
 from hud_endpoint.views.data.running import RunningUnknownError
+from hud_endpoint.views.data.together import together
 from hud_endpoint.views.data.triage import FAILED, judge_job
 from hud_endpoint.views.models.counts import Freshness
 from hud_endpoint.views.models.pull_request import PullRequestBackend, PullRequestCommit, PullRequestPage
@@ -31,7 +33,9 @@ def read_pull_request(
     ask: Ask, running_jobs: RunningJobs, number: int, upstream_repo: str, now: datetime
 ) -> PullRequestPage:
     """Ask for everything; raises what `ask` raises."""
-    rows = ask("oot_pr_jobs", pr=number, upstream_repo=upstream_repo)
+    with together() as start:
+        numbering = start(read_numbers, ask, [BASELINE_DAYS])
+        rows = ask("oot_pr_jobs", pr=number, upstream_repo=upstream_repo)
     deliveries = {str(row["key"]): str(row["delivery_id"]) for row in rows}
     jobs = {one.key: one for one in map(job, rows)}
     known = True
@@ -44,10 +48,7 @@ def read_pull_request(
         if one.key not in jobs:
             jobs[one.key], deliveries[one.key] = one, delivery
     latest, superseded = latest_attempts(jobs.values(), deliveries)
-    any_failed = any(one.state in FAILED for one in jobs.values())
-    base: dict[str, Baseline] = {}
-    if any_failed:
-        base = baselines(ask("oot_commit_counts", days=1, baseline_days=BASELINE_DAYS, events=[], repos=[]))
+    base = baselines(numbering.result().by_repo[BASELINE_DAYS].values())
     latest.sort(key=lambda one: (-one.first_seen.timestamp(), one.key))
     kept, left_out = latest[:MAX_JOBS], len(latest[MAX_JOBS:])
     commits = _commits(kept, superseded[:MAX_JOBS], base)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from hud_endpoint.views.data.rows import number
 from hud_endpoint.views.models.backend import Criterion, Readiness
-
-if TYPE_CHECKING:
-    from hud_endpoint.views.data.rows import Row
 
 
 class Criteria(NamedTuple):
@@ -20,13 +17,22 @@ class Criteria(NamedTuple):
     pass_rate: float = 0.9
 
 
-def judge_readiness(row: Row, criteria: Criteria) -> Readiness:
-    """Judge the row of oot_backend_readiness. Rates are of judged jobs: success + failure + timed_out."""
-    jobs = int(row["judged_jobs"])
-    timeouts = int(row["timed_out_jobs"]) / jobs if jobs else None
-    passed = int(row["passed_jobs"]) / jobs if jobs else None
-    commits = int(row["end_to_end_commits"])
-    end_to_end = number(row["end_to_end_p50"]) if commits else None
+class Record(NamedTuple):
+    """What a backend's jobs came to: a row of oot_backend_readiness."""
+
+    judged: int = 0  # jobs: success + failure + timed_out
+    passed: int = 0
+    timed_out: int = 0
+    end_to_end_p50: float = 0  # seconds
+    end_to_end_commits: int = 0
+
+
+def judge_readiness(record: Record, criteria: Criteria) -> Readiness:
+    """Judge what a backend's jobs came to. Rates are of judged jobs."""
+    jobs, commits = record.judged, record.end_to_end_commits
+    timeouts = record.timed_out / jobs if jobs else None
+    passed = record.passed / jobs if jobs else None
+    end_to_end = number(record.end_to_end_p50) if commits else None
     told = (
         _criterion("timeout_rate", "Timeout rate", "share", "<", criteria.timeout_rate, timeouts, jobs),
         _criterion(

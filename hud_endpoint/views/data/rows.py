@@ -28,6 +28,8 @@ _SEVERITY = {state: place for place, state in enumerate(_WORST_FIRST)}
 
 def utc(time: datetime) -> datetime:
     """Give the time aware; ClickHouse's client gives some columns without a zone, which are UTC."""
+    if time.tzinfo is UTC:
+        return time
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from hud_endpoint.views.data.backends import read_trends, total
+from hud_endpoint.views.data.backends import counts_of, read_numbers
 from hud_endpoint.views.data.failures import days_of, history, is_new
 from hud_endpoint.views.data.rows import events, number, utc
-from hud_endpoint.views.data.together import start
+from hud_endpoint.views.data.together import together
 from hud_endpoint.views.models.counts import Freshness
 from hud_endpoint.views.models.failed_test import FailedTestPage, FailingBackend, Occurrence
 from hud_endpoint.views.models.filters import WINDOWS
@@ -28,42 +28,40 @@ OCCURRENCES = 50
 def read_test(ask: Ask, name: str, classname: str, file: str, filters: Filters, now: datetime) -> FailedTestPage:
     """Ask for everything; raises what `ask` raises."""
     test: dict[str, Any] = {"name": name, "classname": classname, "file": file}
-    window: dict[str, Any] = {"days": filters.days, "events": events(filters)}
-    occurred = ask("oot_test_backends", **test, **window)
-    reporting, trending = start(ask, "oot_last_runs", **window), start(read_trends, ask, filters, now)
-    found = [row for row in occurred if row["failures"] or row["flaked_jobs"]]
+    with together() as start:
+        numbering = start(read_numbers, ask, [filters.days], filters.event)
+        rows = ask("oot_test_backends", **test, days=filters.days, events=events(filters))
+        occurrences = tuple(_read_occurrences(ask, name, rows))
+    numbers = numbering.result()
+    found = [row for row in rows if row["failures"] or row["flaked_jobs"]]
     repos = sorted({str(row["repo"]) for row in found})
-    past = ask("oot_failure_past", names=[name], repos=repos, days=filters.days) if found else ()
-    occurrences = tuple(_read_occurrences(ask, name, occurred))
-    last = {str(row["repo"]): row for row in reporting.result()}
-    trends = trending.result()
+    reporting = {repo: row for repo, row in numbers.by_repo[filters.days].items() if repo}
     variants = sorted({(str(row["classname"]), str(row["file"])) for row in found})
     backends = [
         _backend(
             repo,
-            str(last[repo]["level"]) if repo in last else "",
+            reporting.get(repo),
             [row for row in found if row["repo"] == repo],
-            [row for row in past if row["repo"] == repo and (row["classname"], row["file"]) in variants],
-            total(point.counts for point in trends.points.get(repo, ())).judged,
+            [row for row in rows if row["repo"] == repo and (row["classname"], row["file"]) in variants],
             filters.days,
             days_of(filters.days, now),
         )
         for repo in repos
     ]
     backends.sort(key=lambda one: (-one.failures, -one.flakes, one.repo))
-    kind, reason = standing(backends, len(last), WINDOWS[filters.days])
+    kind, reason = standing(backends, len(reporting), WINDOWS[filters.days])
     return FailedTestPage(
         name=name,
         classname=classname,
         file=file,
         filters=filters,
-        freshness=Freshness(read_at=now, rolled_up_at=trends.refreshed_at),
+        freshness=Freshness(read_at=now, rolled_up_at=numbers.refreshed_at),
         kind=kind,
         reason=reason,
-        reporting_backends=len(last),
+        reporting_backends=len(reporting),
         backends=tuple(backends),
         occurrences=occurrences,
-        occurrences_total=sum(int(row["occurrences"]) for row in occurred),
+        occurrences_total=sum(int(row["occurrences"]) for row in rows),
         variants=tuple(variants),
     )
 
@@ -87,23 +85,25 @@ def standing(backends: Sequence[FailingBackend], reporting: int, window: str) ->
 
 
 def _backend(
-    repo: str, level: str, rows: Sequence[Row], past: Sequence[Row], judged: int, window: int, days: list[date]
+    repo: str, about: Row | None, rows: Sequence[Row], variants: Sequence[Row], window: int, days: list[date]
 ) -> FailingBackend:
+    """Give one backend; `rows` are those it failed in within the window, `variants` those and of the window before."""
     failures: dict[date, int] = defaultdict(int)
     for row in rows:
         for day, failed in row["days"].items():
             failures[day] += int(failed)
     first = min(utc(row["first_in_window"]) for row in rows)
-    before = max(past, key=lambda row: row["last_seen"], default=None)
+    past = [row for row in variants if row["past_last"]]
+    last_before = max((utc(row["past_last"]) for row in past), default=None)
     return FailingBackend(
         repo=repo,
-        level=level,
+        level=str(about["level"]) if about else "",
         failures=sum(int(row["failures"]) for row in rows),
-        judged_jobs=judged,
+        judged_jobs=counts_of(about).judged if about else 0,
         flakes=len({flaked for row in rows for flaked in row["flaked_jobs"]}),
-        first_seen=min((utc(row["first_seen"]) for row in past), default=first),
+        first_seen=min((utc(row["past_first"]) for row in past), default=first),
         last_seen=max(utc(row["last_seen"]) for row in rows),
-        is_new=is_new(first, before, window),
+        is_new=is_new(first, last_before, window),
         history=history(failures, days),
     )
 
@@ -120,10 +120,10 @@ def _read_occurrences(ask: Ask, name: str, groups: Sequence[Row]) -> list[Occurr
         days=sorted({one[2] for one in newest}),
     )
     told = {row["id"]: row for row in rows}
-    return [_occurrence(told[one[1]], *one[3:]) for one in newest if one[1] in told]
+    return [_occurrence(told[one[1]], recovered=bool(one[3])) for one in newest if one[1] in told]
 
 
-def _occurrence(row: Row, run_url: str, artifact_url: str, recovered: object) -> Occurrence:
+def _occurrence(row: Row, *, recovered: bool) -> Occurrence:
     return Occurrence(
         repo=row["repo"],
         classname=row["classname"],
@@ -141,7 +141,7 @@ def _occurrence(row: Row, run_url: str, artifact_url: str, recovered: object) ->
         sha=row["sha"],
         is_sha=is_sha(row["sha"]),
         event_type=row["event_type"],
-        run_url=run_url,
-        artifact_url=artifact_url,
-        recovered=bool(recovered),
+        run_url=row["run_url"],
+        artifact_url=row["artifact_url"],
+        recovered=recovered,
     )

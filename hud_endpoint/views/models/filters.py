@@ -20,7 +20,7 @@ EVENTS: Mapping[str, str] = {
     "periodic": "Periodic",
 }
 STALE_HOURS = 36
-PAGE_ROWS = 50
+PAGE_ROWS = 25
 MAX_PAGE = 1000
 TEXT_CHARACTERS = 200
 

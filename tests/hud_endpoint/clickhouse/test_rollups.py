@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from hud_endpoint.clickhouse.saved_queries import run
 from tests.hud_endpoint.clickhouse import history
 from tests.integration.waiting import wait_for
@@ -14,7 +12,7 @@ from tests.integration.waiting import wait_for
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-TABLES = ("backend_hours", "commit_hours", "upstream_hours", "failed_jobs")
+TABLES = history.REFRESHED[0]
 
 
 def job(repo: str, hours_ago: float, name: str = "test", **changes: Any) -> history.Row:
@@ -95,8 +93,8 @@ def test_a_refresh_computes_the_hours_that_were_touched_and_no_others(clickhouse
     wait_for(lambda: clickhouse.query("SELECT now()").result_rows[0][0] >= later, "two seconds later")
     for table in TABLES:
         clickhouse.command(
-            f"INSERT INTO oot.{table} (hour, generation) "
-            "SELECT toStartOfHour(now()) - 8000000, toDateTime64({at: DateTime}, 9) + 61",
+            f"INSERT INTO oot.{table} (hour, generation, is_deleted) "
+            "SELECT toStartOfHour(now()) - 8000000, toDateTime64({at: DateTime}, 9) + 61, 1",
             parameters={"at": refreshed},
         )
     history.load(clickhouse, [job(repo, 1, "rerun", run_attempt=2), job(repo, 2, "new")])
@@ -117,15 +115,45 @@ def test_a_refresh_computes_the_hours_that_were_touched_and_no_others(clickhouse
     assert (found["successes"], found["failures"]) == (3, 0)
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_no_hour_has_a_key_twice_in_its_latest_generation(clickhouse: Client, table: str) -> None:
-    keys = {
-        "backend_hours": "repo, event_type",
-        "commit_hours": "repo, upstream_repo, pr_number, sha, event_type",
-        "upstream_hours": "upstream_repo, pr_number, sha, event_type",
-        "failed_jobs": "repo, key",
-    }[table]
-    latest = f"SELECT *, max(generation) OVER (PARTITION BY hour) AS latest FROM oot.{table}"  # noqa: S608 - ours
-    grouped = f"WHERE generation = latest GROUP BY hour, {keys} HAVING count() > 1"
-    twice = f"SELECT hour, {keys}, count() FROM ({latest}) {grouped}"  # noqa: S608 - ours
-    assert clickhouse.query(twice).result_rows == []
+def test_a_backend_that_is_gone_is_gone_from_the_windows_and_from_readiness(clickhouse: Client) -> None:
+    repo = "rollup/gone"
+    jobs = [job(repo, 2, str(number)) for number in range(3)]
+    history.load(clickhouse, jobs)
+    history.refresh(clickhouse)
+
+    def found() -> list[dict[str, Any]]:
+        windows = run(clickhouse, "oot_backends", {"windows": [1, 7, 30], "event": "", "repo": repo})
+        readiness = run(clickhouse, "oot_backend_readiness", {"days": 14, "repo": repo})
+        return [row for row in windows if row["repo"] == repo] + readiness
+
+    assert [row.get("days") for row in found()] == [1, 7, 30, None]
+    history.load(clickhouse, [{**row, "is_deleted": 1, "version": 4 * 10**13} for row in jobs])
+    history.refresh(clickhouse)
+    assert found() == []
+
+
+def test_the_age_is_that_of_the_hours(clickhouse: Client) -> None:
+    """What is computed from the rollups is only as new as they are."""
+    history.refresh(clickhouse)
+    [[hours]] = clickhouse.query(
+        "SELECT least((SELECT max(generation) FROM oot.backend_hours), (SELECT max(generation) FROM oot.commit_hours))"
+    ).result_rows
+    clickhouse.command("SYSTEM REFRESH VIEW oot.backend_windows_mv")
+    clickhouse.command("SYSTEM WAIT VIEW oot.backend_windows_mv")
+    told = {row["refreshed_at"] for row in run(clickhouse, "oot_backends", {"windows": [7], "event": "", "repo": ""})}
+    assert len(told) == 1
+    assert hours <= told.pop()
+
+
+def test_an_hour_without_failures_is_not_computed_again_and_again(clickhouse: Client) -> None:
+    """Each refresh leaves its mark, also where it finds nothing."""
+
+    def marks() -> list[datetime]:
+        newest = "SELECT max(generation) FROM oot.{} WHERE hour >= toStartOfHour(now()) - 3600"
+        return [clickhouse.query(newest.format(table)).result_rows[0][0] for table in TABLES]
+
+    history.refresh(clickhouse)
+    first = marks()
+    history.refresh(clickhouse)
+    assert all(before < after for before, after in zip(first, marks(), strict=True))
+    assert clickhouse.query("SELECT count() FROM oot.backend_hours FINAL WHERE repo = ''").result_rows == [(0,)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from hud_endpoint.views.data import backend_page
 from hud_endpoint.views.data.backend_page import read_backend
 from hud_endpoint.views.data.backends import BUCKET_HOURS
-from hud_endpoint.views.data.breakers import BASELINE_COMMITS, BASELINE_SHARE
 from hud_endpoint.views.data.pull_request_page import read_pull_request
 from hud_endpoint.views.data.reader import ask
 from hud_endpoint.views.data.readiness import Criteria
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tests.hud_endpoint.clickhouse.history import Row
 
 SEEDS = ("a", "b")
+BASELINE_COMMITS, BASELINE_SHARE = 5, 0.8  # the rule of breakers
 FILTERS = [*(Filters(days=days) for days in WINDOWS), *(Filters(days=30, event=event) for event in EVENTS)]
 filters_named = pytest.mark.parametrize("filters", FILTERS, ids=lambda one: f"{one.days}-{one.event or 'all'}")
 
@@ -65,7 +67,7 @@ def told(request: pytest.FixtureRequest, clickhouse: Client) -> History:
     now = datetime.now(UTC)
     seed = f"oracle-{request.param}"
     repos = [f"{seed}/backend-{number}" for number in range(4)]
-    rows = history.made_up(repos, now, seed, runs=120)
+    rows = history.made_up(repos, now, seed, runs=80)
     history.load(clickhouse, [row for row in rows if row["run_attempt"] == 1 and not row["is_deleted"]])
     history.refresh(clickhouse)
     history.load(clickhouse, [row for row in rows if row["run_attempt"] > 1 or row["is_deleted"]])
@@ -202,6 +204,61 @@ def test_some_history_has_breakers(clickhouse: Client) -> None:
     assert "breaker/upstream" not in {one.upstream_repo for one in page.breakers}  # the PR's newest commit is well
 
 
+BREAKERS: list[tuple[list[tuple[Any, ...]], list[str]]] = [
+    # Commits as (sha, broken backends, minute, PR); then those that are breakers, in order.
+    ([("x", "a b")], ["x"]),
+    ([("x", "a")], []),
+    ([("x", "a sick")], []),
+    ([("x", "a unheard")], []),
+    ([("x", "a b"), ("y", "", 5)], []),  # the PR's newer commit is well
+    ([("x", ""), ("y", "a b", 5)], ["y"]),
+    ([("x", "a b", 0, 0), ("y", "", 5, 0)], ["x"]),  # commits that are no PR's
+    ([("x", "a b", 5, 1), ("y", "a b c", 0, 2)], ["y", "x"]),  # most backends first
+]
+
+
+def test_the_rule_of_breakers(clickhouse: Client) -> None:
+    """Backends a, b and c are well otherwise, `sick` is not, and of `unheard` nothing else is known."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    rows: list[Row] = []
+    for number, (commits, _) in enumerate(BREAKERS):
+        upstream = f"rule-{number}"
+        for earlier in range(6):
+            for name, conclusion in (("a", "success"), ("b", "success"), ("c", "success"), ("sick", "failure")):
+                at = hour - timedelta(hours=2, minutes=-earlier)
+                rows.append(plain(f"{upstream}/{name}", at, 900 + earlier, conclusion))
+        for commit in commits:
+            sha, broken = commit[:2]
+            minute, pull_request = commit[2:] + (0, 7)[len(commit) - 2 :]
+            for name in ("a", "b", "c", "sick", "unheard") if broken else ("a", "b", "c"):
+                if name == "unheard" and name not in broken:
+                    continue
+                conclusion = "failure" if name in broken.split() else "success"
+                row = plain(f"{upstream}/{name}", hour + timedelta(minutes=minute), pull_request, conclusion)
+                rows.append({**row, "pytorch_head_sha": sha * 40, "dynamoKey": f"{row['dynamoKey']}/{sha}"})
+    history.load(clickhouse, [{**row, "event_type": "push"} for row in rows])
+    history.refresh(clickhouse)
+    page = read_summary(partial(ask, lambda: clickhouse), RUNNING, Filters(days=1, event="push"), datetime.now(UTC))
+    found = [(one.upstream_repo, one.sha) for one in page.breakers]
+    for number, (_, expected) in enumerate(BREAKERS):
+        ours = [sha[0] for upstream, sha in found if upstream == f"rule-{number}/upstream"]
+        assert ours == expected, BREAKERS[number]
+
+
+def test_pages_of_the_matrix_are_the_whole_in_order(told: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    filters = Filters(days=30)
+    whole = read_backend(told.ask, RUNNING, Criteria(), told.repos[0], filters, 1, told.now).matrix.rows
+    monkeypatch.setattr(backend_page, "PAGE_ROWS", 3)
+    pages = [
+        read_backend(told.ask, RUNNING, Criteria(), told.repos[0], filters, page, told.now)
+        for page in range(1, len(whole) // 3 + 2)
+    ]
+    assert len(whole) > 6
+    assert pages[0].paging.pages == -(-len(whole) // 3)
+    assert [row.sha for page in pages for row in page.matrix.rows] == [row.sha for row in whole]
+    assert [row.superseded for page in pages for row in page.matrix.rows] == [row.superseded for row in whole]
+
+
 def plain(repo: str, seen: datetime, number: int, conclusion: str) -> Row:
     """One finished job, of its own run on a PR of its own."""
     return {
@@ -235,6 +292,11 @@ def test_a_backend(told: History, filters: Filters) -> None:
             if job["downstream_repo"] == repo
         ]
         assert counts(page.health.counts) == history.ended(jobs)
+        telling = [job for job in jobs if job["environment"]]
+        newest = max((job["first_seen"] for job in telling), default=None)
+        assert {entry.name: entry.value for entry in page.environment} in (
+            [json.loads(job["environment"]) for job in telling if job["first_seen"] == newest] or [{}]
+        )
         check_matrix(page, jobs)
         check_failures(page, told, repo, filters)
         check_readiness(page.readiness, told, repo)
@@ -300,16 +362,13 @@ def check_failures(page: Any, told: History, repo: str, filters: Filters) -> Non
     )[:10]
     for one in page.failures:
         test = (one.classname, one.name, one.file)
-        newest = max(
-            (row for row in own if test_of(row) == test and not row["superseded"]),
-            key=lambda row: (row["first_seen"], row["dynamoKey"]),
-        )
-        assert (one.message, one.sha, one.run_url) == (
-            newest["message"],
-            newest["pytorch_head_sha"],
-            newest["workflow_run_url"],
-        )
-        assert one.last_seen == newest["first_seen"]
+        counting = [row for row in own if test_of(row) == test and not row["superseded"]]
+        assert one.last_seen == max(row["first_seen"] for row in counting)
+        assert (one.message, one.sha, one.run_url) in {
+            (row["message"], row["pytorch_head_sha"], row["workflow_run_url"])
+            for row in counting
+            if row["first_seen"] == one.last_seen
+        }
         others = {row["downstream_repo"] for row in within if test_of(row) == test and row["downstream_repo"] != repo}
         assert {other for other in one.also_on if other in told.repos} == others
         assert sum(day.failures for day in one.history) == one.failures
@@ -435,15 +494,16 @@ def test_new_failures(told: History) -> None:
     everything = defaultdict(list)
     for row in history.failed_tests(history.executions(told.rows)):
         everything[(row["downstream_repo"], *test_of(row))].append(row)
-    expected = {}
+    expected: dict[tuple[str, ...], set[str]] = {}
     for test, failures in everything.items():
         counting = [
             row for row in failures if not row["superseded"] and row["first_seen"] >= history.window(told.now, days)
         ]
         if not counting:
             continue
-        began = min(counting, key=lambda row: (row["first_seen"], row["dynamoKey"]))
-        since = began["first_seen"] - timedelta(days=days)
-        if not any(since <= row["first_seen"] < began["first_seen"] for row in failures if row not in counting):
-            expected[test] = began["dynamoKey"]
-    assert found == expected
+        began = min(row["first_seen"] for row in counting)
+        since = began - timedelta(days=days)
+        if not any(since <= row["first_seen"] < began for row in failures if row not in counting):
+            expected[test] = {row["dynamoKey"] for row in counting if row["first_seen"] == began}
+    assert found.keys() == expected.keys()
+    assert all(key in expected[test] for test, key in found.items())

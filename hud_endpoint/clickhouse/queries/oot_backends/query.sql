@@ -1,27 +1,31 @@
--- One row a backend, or the one named: what its jobs came to in the window. Empty `events` means all of them.
+-- One row a backend and window, or those of the one named: what its jobs came to, and their trend. `windows` are days: 1,
+-- 7 or 30; an empty `event` means all. The row with an empty repo counts PRs over all backends; the one with 0 days tells
+-- when the numbers are of.
 SELECT
-    hours.repo AS repo,
-    argMax(hours.level, hours.last_run) AS level,
-    sum(hours.tests) AS tests,
-    sum(hours.tests_failed) AS tests_failed,
-    sum(hours.tests_flaky) AS tests_flaky,
-    sum(hours.duration_sum) AS duration_seconds,
-    sum(hours.duration_count) AS duration_jobs,
-    quantilesTimingMerge(0.5, 0.95)(hours.duration_quantiles) AS duration_quantiles,
-    sum(hours.queue_sum) AS queue_seconds,
-    sum(hours.queue_count) AS queue_jobs,
-    quantilesTimingMerge(0.5, 0.95)(hours.queue_quantiles) AS queue_quantiles,
-    max(hours.last_run) AS last_run
-FROM oot.backend_hours AS hours
-WHERE hours.hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-    AND hours.repo != ''
-    AND ({repo: String} = '' OR hours.repo = {repo: String})
-    AND (empty({events: Array(String)}) OR has({events: Array(String)}, hours.event_type))
-    AND (hour, generation) IN (
-        SELECT hour, max(generation)
-        FROM oot.backend_hours
-        WHERE repo = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-        GROUP BY hour
-    )
-GROUP BY repo
-ORDER BY repo
+    days,
+    toString(repo) AS repo,
+    level,
+    last_run,
+    environment,
+    refreshed_at,
+    tests,
+    tests_failed,
+    tests_flaky,
+    duration_sum AS duration_seconds,
+    duration_count AS duration_jobs,
+    duration_quantiles,
+    queue_sum AS queue_seconds,
+    queue_count AS queue_jobs,
+    queue_quantiles,
+    trend,
+    pull_requests,
+    commits,
+    judged_commits,
+    broken_commits,
+    is_well,
+    readiness
+FROM oot.backend_windows FINAL
+WHERE (days = 0 OR (days IN {windows: Array(UInt64)} AND event = {event: String}))
+    AND ({repo: String} = '' OR backend_windows.repo IN ('', {repo: String}))
+QUALIFY generation = max(generation) OVER ()
+ORDER BY days ASC, repo ASC

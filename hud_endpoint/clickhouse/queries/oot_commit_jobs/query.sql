@@ -1,4 +1,5 @@
--- Every job execution of a backend on the named commits, of these days, all attempts, newest first.
+-- Every job execution of a backend on the commits, of these days, all attempts, newest first. `commits` are those of
+-- oot_backend_commits.
 SELECT
     dynamoKey AS key,
     downstream_repo AS repo,
@@ -16,6 +17,7 @@ SELECT
     upstream_repo,
     pr_number,
     pytorch_head_sha AS sha,
+    cityHash64(upstream_repo, pr_number, pytorch_head_sha) AS commit,
     dispatch_verified AS verified,
     first_seen,
     started_at,
@@ -31,12 +33,11 @@ SELECT
     details_truncated,
     workflow_run_url AS run_url,
     artifact_url,
-    arraySlice(JSONExtract(failed_tests_json, 'Array(Tuple(name String))').name, 1, 20) AS failures,
-    environment
+    arraySlice(JSONExtract(failed_tests_json, 'Array(Tuple(name String))').name, 1, 20) AS failures
 FROM default.oot_workflow_job FINAL
 WHERE toDate(first_seen) IN {days: Array(Date)}
     AND downstream_repo = {repo: String}
-    AND has({shas: Array(String)}, pytorch_head_sha)
+    AND commit IN {commits: Array(UInt64)}
     AND (empty({events: Array(String)}) OR has({events: Array(String)}, event_type))
 ORDER BY first_seen DESC, key ASC
 LIMIT 20000

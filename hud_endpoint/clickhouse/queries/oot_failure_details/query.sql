@@ -9,9 +9,11 @@ SELECT
     job_name AS job,
     upstream_repo,
     pr_number,
-    pytorch_head_sha AS sha
+    pytorch_head_sha AS sha,
+    workflow_run_url AS run_url,
+    artifact_url
 FROM default.oot_test_failures FINAL
 WHERE toDate(first_seen) IN {days: Array(Date)}
     AND downstream_repo = {repo: String}
-    AND has({ids: Array(UInt64)}, cityHash64(dynamoKey, classname, name, file))
+    AND has({ids: Array(UInt64)}, id)
 LIMIT 1000

@@ -13,9 +13,8 @@ jobs AS (
         sum(success) + sum(failure) + sum(backend_hours.timed_out) AS judged,
         sum(backend_hours.timed_out) AS timed_out,
         if(sum(queue_count) > 0, quantilesTimingMerge(0.5, 0.95)(queue_quantiles)[1], NULL) AS queue_p50
-    FROM oot.backend_hours
-    WHERE hour >= since AND repo != '' AND event_type NOT IN ('nightly', 'periodic')
-        AND (hour, generation) IN (SELECT hour, max(generation) FROM oot.backend_hours WHERE hour >= since GROUP BY hour)
+    FROM oot.backend_hours FINAL
+    WHERE hour >= since AND event_type NOT IN ('nightly', 'periodic')
     GROUP BY repo, week
 ),
 
@@ -25,10 +24,9 @@ commits AS (
         intDiv(dateDiff('hour', min(hour), now('UTC')), 168) AS week,
         minIf(commit_hours.dispatched_at, commit_hours.dispatched_at > toDateTime64(0, 3)) AS dispatched,
         max(commit_hours.ended_at) AS ended
-    FROM oot.commit_hours
-    WHERE hour >= since AND repo != '' AND event_type NOT IN ('nightly', 'periodic')
-        AND (hour, generation) IN (SELECT hour, max(generation) FROM oot.commit_hours WHERE hour >= since GROUP BY hour)
-    GROUP BY repo, upstream_repo, pr_number, sha
+    FROM oot.commit_hours FINAL
+    WHERE hour >= since AND event_type NOT IN ('nightly', 'periodic')
+    GROUP BY repo, commit
     HAVING dispatched > toDateTime64(0, 3) AND ended > dispatched
 ),
 

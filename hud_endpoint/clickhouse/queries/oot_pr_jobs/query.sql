@@ -1,4 +1,5 @@
--- Every job execution that backends have reported on a PR, all attempts, newest first.
+-- Every job execution that backends have reported on a PR, all attempts, newest first. The keys are found first: FINAL
+-- reads all columns of whatever the index leaves, and the primary key leaves less of it than the index by PR.
 SELECT
     dynamoKey AS key,
     downstream_repo AS repo,
@@ -33,6 +34,11 @@ SELECT
     artifact_url,
     arraySlice(JSONExtract(failed_tests_json, 'Array(Tuple(name String))').name, 1, 20) AS failures
 FROM default.oot_workflow_job FINAL
+PREWHERE (toDate(first_seen), downstream_repo, delivery_id, dynamoKey) IN (
+    SELECT toDate(first_seen), downstream_repo, delivery_id, dynamoKey
+    FROM default.oot_workflow_job
+    WHERE pr_number = {pr: UInt64} AND pr_number > 0 AND upstream_repo = {upstream_repo: String}
+)
 WHERE pr_number = {pr: UInt64} AND pr_number > 0 AND upstream_repo = {upstream_repo: String}
 ORDER BY first_seen DESC, key ASC
 LIMIT 5000

@@ -15,14 +15,7 @@ SELECT
     sum(hours.tests) AS tests,
     sum(hours.tests_failed) AS tests_failed,
     max(hours.last_run) AS last_run
-FROM oot.backend_hours AS hours
+FROM oot.backend_hours AS hours FINAL
 WHERE hours.hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-    AND hours.repo != ''
-    AND (hour, generation) IN (
-        SELECT hour, max(generation)
-        FROM oot.backend_hours
-        WHERE repo = '' AND hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-        GROUP BY hour
-    )
 GROUP BY repo
 ORDER BY pass_rate ASC NULLS LAST, repo ASC

@@ -15,9 +15,11 @@ SELECT
     upstream_repo,
     pr_number,
     pytorch_head_sha AS sha,
-    event_type
+    event_type,
+    workflow_run_url AS run_url,
+    artifact_url
 FROM default.oot_test_failures FINAL
 WHERE toDate(first_seen) IN {days: Array(Date)}
     AND name = {name: String}
-    AND has({ids: Array(UInt64)}, cityHash64(dynamoKey, classname, name, file))
+    AND has({ids: Array(UInt64)}, id)
 LIMIT 1000
