@@ -3,7 +3,8 @@
 It forwards requests, puts writes into one order, and remembers those that were answered. When the emulator was killed,
 `POST /down` lets nothing through until `POST /restore` has sent all of them again to the new one, in the same order,
 which makes the same items and the same stream (under a new name: whoever reads it reads all of it again). A write that
-was cut off before its answer may have been done or not, as with the real one: a coin decides.
+was cut off before its answer may have been done or not, as with the real one: a coin decides. The stream is read
+between writes, so that nobody has seen in it what then was not done.
 
     python -m tests.integration.durable_dynamodb PORT UPSTREAM_PORT SEED
 """
@@ -17,6 +18,7 @@ import sys
 
 import uvloop
 
+_STREAM = "GetRecords"
 _WRITES = ("CreateTable", "UpdateTimeToLive", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem")
 _AWAY = b'{"__type": "InternalServerError", "message": "the emulator is away"}'
 
@@ -53,7 +55,11 @@ class Proxy:
         if request.startswith(b"POST /restore "):
             async with self._order:
                 return message(200, str(await self._restore()).encode())
-        if not is_write(request):
+        told = operation(request)
+        if told == _STREAM:
+            async with self._order:
+                return await self._forward(link, request) or message(500, _AWAY)
+        if told not in _WRITES:
             return await self._forward(link, request) or message(500, _AWAY)
         async with self._order:
             answer = await self._forward(link, request)
@@ -119,11 +125,11 @@ async def read_message(reader: asyncio.StreamReader) -> bytes:
     return head + (await reader.readexactly(size) if size else b"")
 
 
-def is_write(request: bytes) -> bool:
-    """Tell what changes a table from what only reads."""
+def operation(request: bytes) -> str:
+    """Give the name of the operation that is asked for, "" for what is none of DynamoDB's."""
     head = request[: request.index(b"\r\n\r\n")]
     target = next((line for line in head.split(b"\r\n") if line.lower().startswith(b"x-amz-target:")), b"")
-    return target.rpartition(b".")[2].decode() in _WRITES
+    return target.rpartition(b".")[2].decode()
 
 
 def message(status: int, body: bytes) -> bytes:
