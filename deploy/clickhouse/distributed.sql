@@ -30,6 +30,9 @@ ENGINE = Distributed('oot', 'oot', 'commit_hours');
 CREATE TABLE IF NOT EXISTS oot.failed_tests
 ENGINE = Distributed('oot', 'oot', 'failed_tests');
 
+CREATE TABLE IF NOT EXISTS oot.failing_tests
+ENGINE = Distributed('oot', 'oot', 'failing_tests');
+
 CREATE TABLE IF NOT EXISTS oot.readiness
 ENGINE = Distributed('oot', 'oot', 'readiness');
 

@@ -61,15 +61,16 @@ def saved_query(name: str) -> SavedQuery:
     return SavedQuery(name, (folder / "query.sql").read_text(), params)
 
 
-def run(client: Client, name: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+def run(client: Client, name: str, parameters: Mapping[str, Any], *, threads: int = 0) -> list[dict[str, Any]]:
     """Run a saved query, read-only and bounded, and give its rows by column name.
 
-    Raises clickhouse_connect's errors as they come.
+    `threads` is how many of ClickHouse's it may use, 0 for all. Raises clickhouse_connect's errors as they come.
     """
     query = saved_query(name)
     if set(parameters) != set(query.params):
         raise ValueError(f"{name} takes the parameters {sorted(query.params)}, not {sorted(parameters)}")
-    result = client.query(query.sql, parameters=dict(parameters), settings=LIMITS)
+    settings = LIMITS | ({"max_threads": threads} if threads else {})
+    result = client.query(query.sql, parameters=dict(parameters), settings=settings)
     return list(result.named_results())
 
 

@@ -6,9 +6,9 @@
 -- They are sorted by day, so that FINAL has only the newest days to merge. A deleted row without a backend is left each
 -- time, so that the last refresh is known where an hour is empty.
 --
--- backend_windows and breakers hold what pages show of each window (1, 7 and 30 days, which begin with an hour) and event
--- ('' for all), readiness what is asked of a backend for the next level. They are computed whole from the others, and only
--- the rows of the last generation count.
+-- backend_windows, failing_tests and breakers hold what pages show of each window (1, 7 and 30 days, which begin with an
+-- hour) and event ('' for all), readiness what is asked of a backend for the next level. They are computed whole from the
+-- others, and only the rows of the last generation count.
 CREATE DATABASE IF NOT EXISTS oot${on_cluster};
 
 ALTER TABLE default.oot_workflow_job${on_cluster} ADD INDEX IF NOT EXISTS inserted_at_index _inserted_at TYPE minmax GRANULARITY 1;
@@ -99,9 +99,40 @@ CREATE TABLE IF NOT EXISTS oot.failed_tests${on_cluster}
     `run_url` String
 )
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation, is_deleted)
-ORDER BY (toDate(hour), repo, named, test, id)
+ORDER BY (toDate(hour), named, repo, test, id)
 TTL hour + INTERVAL ${retention_days} DAY
 SETTINGS index_granularity = 256;
+
+CREATE TABLE IF NOT EXISTS oot.failing_tests${on_cluster}
+(
+    `days` UInt16 COMMENT '0: the row stands for the refresh itself',
+    `event` LowCardinality(String) COMMENT 'Empty: all of them',
+    `repo` LowCardinality(String),
+    `test` UInt64,
+    `generation` DateTime64(9, 'UTC'),
+    `refreshed_at` DateTime64(9, 'UTC') COMMENT 'The generation of failed_tests it was computed from',
+    `place` UInt32 COMMENT 'From 1: those with a failure that counts first, newest first',
+    `name` String,
+    `classname` String,
+    `file` String,
+    `failures` UInt32 COMMENT 'In the latest attempts of jobs',
+    `flakes` UInt32 COMMENT 'Jobs that failed it in an attempt and then succeeded',
+    `newest` UInt64 COMMENT 'Id of the newest failure that counts',
+    `first_in_window` DateTime64(3, 'UTC'),
+    `last_failure` DateTime64(3, 'UTC') COMMENT 'That counts; 1970: none',
+    `last_seen` DateTime64(3, 'UTC'),
+    `longest` Nullable(Float64) COMMENT 'Seconds',
+    `first_day` Date COMMENT 'Of the window',
+    `history` Array(UInt32) COMMENT 'Failures that count by UTC day, from the first day on',
+    `past_first` Nullable(DateTime64(3, 'UTC')) COMMENT 'In the window before, of any event, in any attempt',
+    `past_last` Nullable(DateTime64(3, 'UTC')),
+    `others` Array(String) COMMENT 'Backends on which it failed too, in any attempt',
+    `failures_total` UInt32 COMMENT 'Tests with failures that count'
+)
+ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation)
+ORDER BY (days, event, repo, test)
+TTL toDateTime(generation) + INTERVAL 1 DAY
+SETTINGS index_granularity = 64;
 
 CREATE TABLE IF NOT EXISTS oot.readiness${on_cluster}
 (
@@ -116,7 +147,7 @@ CREATE TABLE IF NOT EXISTS oot.readiness${on_cluster}
 )
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation)
 ORDER BY (days, repo)
-SETTINGS index_granularity = 256;
+SETTINGS index_granularity = 64;
 
 CREATE TABLE IF NOT EXISTS oot.backend_windows${on_cluster}
 (
@@ -147,7 +178,7 @@ CREATE TABLE IF NOT EXISTS oot.backend_windows${on_cluster}
 )
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation)
 ORDER BY (days, event, repo)
-SETTINGS index_granularity = 256;
+SETTINGS index_granularity = 64;
 
 CREATE TABLE IF NOT EXISTS oot.breakers${on_cluster}
 (
@@ -167,7 +198,7 @@ CREATE TABLE IF NOT EXISTS oot.breakers${on_cluster}
 )
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation)
 ORDER BY (days, event, place)
-SETTINGS index_granularity = 256;
+SETTINGS index_granularity = 64;
 
 -- The hours that a refresh computes: those that rows came in for since a minute before the last refresh, those of
 -- earlier attempts of the jobs that came in, and this hour.
@@ -340,6 +371,108 @@ UNION ALL
 SELECT
     toStartOfHour(now('UTC')), '', 0, 0, 0, refresh, 1, '', '', '', toDateTime64(0, 3, 'UTC'), '', NULL, 0, false, false,
     '', '', '', 0, '', '', '';
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS oot.failing_tests_mv${on_cluster}
+REFRESH EVERY 30 SECOND APPEND TO oot.failing_tests
+AS WITH
+within AS (
+    SELECT
+        *,
+        arrayJoin(arrayFilter(one -> hour >= toStartOfHour(now('UTC') - toIntervalDay(one)), [1, 7, 30])) AS days,
+        arrayJoin(['', event_type]) AS event
+    FROM oot.failed_tests FINAL
+    WHERE hour >= toStartOfHour(now('UTC') - INTERVAL 30 DAY)
+),
+
+own AS (
+    SELECT
+        days,
+        event,
+        repo,
+        test,
+        any(within.name) AS name,
+        any(within.classname) AS classname,
+        any(within.file) AS file,
+        countIf(NOT superseded) AS failures,
+        uniqExactIf(job, recovered) AS flakes,
+        argMaxIf(id, (within.first_seen, id), NOT superseded) AS newest,
+        min(within.first_seen) AS first_in_window,
+        maxIf(within.first_seen, NOT superseded) AS last_failure,
+        max(within.first_seen) AS last_seen,
+        maxOrNull(duration) AS longest,
+        groupArrayIf(toDate(hour), NOT superseded) AS failed_on
+    FROM within
+    GROUP BY days, event, repo, test
+    HAVING failures > 0 OR flakes > 0
+),
+
+ranked AS (
+    SELECT
+        *,
+        countIf(failures > 0) OVER (PARTITION BY days, event, repo) AS failures_total,
+        row_number() OVER (PARTITION BY days, event, repo ORDER BY failures > 0 DESC, last_failure DESC, flakes DESC, classname, name, file) AS place
+    FROM own
+    QUALIFY place <= 50
+        OR row_number() OVER (PARTITION BY days, event, repo ORDER BY longest DESC NULLS LAST, classname, name, file) <= 10
+        OR row_number() OVER (PARTITION BY days, event, repo ORDER BY flakes DESC, classname, name, file) <= 10
+),
+
+past AS (
+    SELECT days, repo, test, minOrNull(failed.first_seen) AS first, maxOrNull(failed.first_seen) AS last
+    FROM
+    (
+        SELECT
+            repo,
+            test,
+            first_seen,
+            arrayJoin(arrayFilter(
+                one -> hour < toStartOfHour(now('UTC') - toIntervalDay(one))
+                    AND hour >= toStartOfHour(now('UTC') - toIntervalDay(2 * one)),
+                [1, 7, 30]
+            )) AS days
+        FROM oot.failed_tests FINAL
+        WHERE hour >= toStartOfHour(now('UTC') - INTERVAL 60 DAY)
+    ) AS failed
+    GROUP BY days, repo, test
+),
+
+spread AS (
+    SELECT days, event, test, groupUniqArray(21)(toString(repo)) AS repos
+    FROM within
+    GROUP BY days, event, test
+)
+
+SELECT
+    days,
+    event,
+    repo,
+    test,
+    (SELECT now64(9, 'UTC')) AS generation,
+    (SELECT max(generation) FROM oot.failed_tests) AS refreshed_at,
+    place,
+    name,
+    classname,
+    file,
+    failures,
+    flakes,
+    newest,
+    first_in_window,
+    last_failure,
+    last_seen,
+    longest,
+    toDate(now('UTC') - toIntervalDay(days)) AS first_day,
+    arrayMap(day -> toUInt32(countEqual(failed_on, first_day + day)), range(days + 1)) AS history,
+    past.first AS past_first,
+    past.last AS past_last,
+    arraySlice(arraySort(arrayFilter(other -> other != repo, repos)), 1, 20) AS others,
+    failures_total
+FROM ranked
+LEFT JOIN past USING (days, repo, test)
+LEFT JOIN spread USING (days, event, test)
+UNION ALL
+SELECT
+    0, '', '', 0, (SELECT now64(9, 'UTC')), (SELECT max(generation) FROM oot.failed_tests), 0, '', '', '', 0, 0, 0,
+    toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), NULL, toDate(0), [], NULL, NULL, [], 0;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.readiness_mv${on_cluster}
 REFRESH EVERY 1 MINUTE APPEND TO oot.readiness

@@ -61,9 +61,10 @@ def read_backend(
         base = baselines([found] if found else [])
         matrix, nightly = _matrices(ask, repo, filters, newest.result(), base, page, now)
     failures = tests.result()
+    rolled_up_at = min((at for at in (numbers.refreshed_at, failures.refreshed_at) if at), default=None)
     return BackendPage(
         filters=filters,
-        freshness=Freshness(read_at=now, rolled_up_at=numbers.refreshed_at, running_known=running is not None),
+        freshness=Freshness(read_at=now, rolled_up_at=rolled_up_at, running_known=running is not None),
         repo=repo,
         health=backend_row(
             repo,

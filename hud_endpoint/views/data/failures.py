@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from hud_endpoint.views.data.rows import events, number, utc, window_start
-from hud_endpoint.views.data.together import together
+from hud_endpoint.views.data.rows import number, utc, window_start
 from hud_endpoint.views.data.triage import judge_test
 from hud_endpoint.views.models.backend import FailingTest, FlakyTest, SlowTest
 from hud_endpoint.views.models.counts import DayCount
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
     from hud_endpoint.views.data.rows import Ask, Row
     from hud_endpoint.views.models.filters import Filters
 
-SHOWN = 50
+SHOWN = 50  # as many as the rollup keeps
 RANKED = 10
-_LOOKED_AT = 300  # of which the flakiest and slowest are found
 Test = tuple[str, str, str]  # classname, name, file
 
 
@@ -30,27 +28,23 @@ class Failures(NamedTuple):
     total: int
     slowest: tuple[SlowTest, ...]
     flakiest: tuple[FlakyTest, ...]
+    refreshed_at: datetime | None
 
 
 def read_failures(ask: Ask, repo: str, filters: Filters, now: datetime) -> Failures:
     """Ask for everything; raises what `ask` raises."""
-    window: dict[str, Any] = {"days": filters.days, "events": events(filters)}
-    rows = ask("oot_backend_failures", repo=repo, limit=_LOOKED_AT, **window)
-    failing = [row for row in rows if row["failures"]][:SHOWN]
+    found = ask("oot_backend_failures", repo=repo, days=filters.days, event=filters.event)
+    rows = [row for row in found if row["days"]]
+    failing = [row for row in rows if row["failures"] and row["place"] <= SHOWN]
     details: dict[int, Row] = {}
-    around: dict[int, Row] = {}
     if failing:
-        tests = [row["test"] for row in failing]
         days = sorted({row["last_failure"].date() for row in failing})
-        with together() as start:
-            surrounding = start(ask, "oot_failures_around", repo=repo, tests=tests, **window)
-            newest = ask("oot_failure_details", repo=repo, ids=[row["newest"] for row in failing], days=days)
+        newest = ask("oot_failure_details", repo=repo, ids=[row["newest"] for row in failing], days=days)
         details = {row["id"]: row for row in newest}
-        around = {row["test"]: row for row in surrounding.result()}
     told = [
-        _failing(row, details[row["newest"]], around[row["test"]], days_of(filters.days, now), filters.days)
+        _failing(row, details[row["newest"]], days_of(filters.days, now), filters.days)
         for row in failing
-        if row["newest"] in details and row["test"] in around
+        if row["newest"] in details
     ]
     slow = [row for row in rows if number(row["longest"])]
     return Failures(
@@ -60,6 +54,7 @@ def read_failures(ask: Ask, repo: str, filters: Filters, now: datetime) -> Failu
         flakiest=tuple(
             _flaky(row) for row in sorted(rows, key=lambda row: (-row["flakes"], _test(row)))[:RANKED] if row["flakes"]
         ),
+        refreshed_at=max((utc(row["refreshed_at"]) for row in found), default=None),
     )
 
 
@@ -79,11 +74,12 @@ def history(failures: Mapping[date, int], days: Iterable[date]) -> tuple[DayCoun
     return tuple(DayCount(day=datetime.combine(day, time(), UTC), failures=int(failures.get(day, 0))) for day in days)
 
 
-def _failing(row: Row, detail: Row, around: Row, days: Iterable[date], window: int) -> FailingTest:
+def _failing(row: Row, detail: Row, days: Iterable[date], window: int) -> FailingTest:
     first = utc(row["first_in_window"])
-    past = around["past_last"] is not None
-    new = is_new(first, utc(around["past_last"]) if past else None, window)
-    others = tuple(around["others"])
+    past = row["past_last"] is not None
+    new = is_new(first, utc(row["past_last"]) if past else None, window)
+    others = tuple(row["others"])
+    failed = {row["first_day"] + timedelta(days=place): count for place, count in enumerate(row["history"])}
     return FailingTest(
         name=row["name"],
         classname=row["classname"],
@@ -93,11 +89,11 @@ def _failing(row: Row, detail: Row, around: Row, days: Iterable[date], window: i
         stacktrace=detail["stacktrace"],
         duration=number(detail["duration"]),
         failures=int(row["failures"]),
-        first_seen=utc(around["past_first"]) if past else first,
+        first_seen=utc(row["past_first"]) if past else first,
         last_seen=utc(row["last_failure"]),
         is_new=new,
         also_on=others,
-        history=history(around["history"], days),
+        history=history(failed, days),
         job=detail["job"],
         workflow=detail["workflow"],
         upstream_repo=detail["upstream_repo"],

@@ -110,23 +110,26 @@ def _backend(
         counts=count(one.state for one in jobs),
         running=sum(one.state == "running" for one in jobs),
         jobs=tuple(
-            replace(one, verdict=judge_job(one, broken=broken, judged=judged, known=base))
+            _judged(one, broken=broken, judged=judged, base=base, recovered=False)
             for one in sorted(jobs, key=worst_first)
         ),
         superseded=tuple(
-            replace(
+            _judged(
                 one,
-                verdict=judge_job(
-                    one,
-                    broken=broken,
-                    judged=judged,
-                    known=base,
-                    recovered=(one.workflow, one.run_id, one.name) in passed,
-                ),
+                broken=broken,
+                judged=judged,
+                base=base,
+                recovered=(one.workflow, one.run_id, one.name) in passed,
             )
             for one in sorted(earlier, key=lambda one: (-one.first_seen.timestamp(), one.key))
         ),
     )
+
+
+def _judged(one: Job, *, broken: set[str], judged: set[str], base: Mapping[str, Baseline], recovered: bool) -> Job:
+    if one.state not in FAILED:
+        return one
+    return replace(one, verdict=judge_job(one, broken=broken, judged=judged, known=base, recovered=recovered))
 
 
 def _is_broken(one: Job) -> bool:

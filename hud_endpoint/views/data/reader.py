@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE_THREADS = 8
+QUERY_THREADS = 1  # of ClickHouse: a page asks several small questions at once, and so do other readers
 MAX_NUMBER = 2**63 - 1
 P = TypeVar("P", "Summary", "BackendPage", "PullRequestPage", "FailedTestPage")
 
@@ -125,7 +126,7 @@ def ask(connect: Callable[[], Client], query: str, /, **parameters: Any) -> Sequ
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     try:
-        return saved_queries.run(connect(), query, parameters)
+        return saved_queries.run(connect(), query, parameters, threads=QUERY_THREADS)
     except (ClickHouseError, OSError) as error:
         log.warning("saved query failed", extra={"query": query}, exc_info=error)
         raise UnavailableError(query) from error

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A page starts at most four parts, those that its parts start among them: with as many threads for each of the eight
-# pages that are read at once, none waits for a thread that waits for it.
-PART_THREADS = 32
+# A page starts at most two parts: that many threads for each of the eight pages that are read at once.
+PART_THREADS = 16
 _PARTS = ThreadPoolExecutor(PART_THREADS, thread_name_prefix="page-part")
 
 

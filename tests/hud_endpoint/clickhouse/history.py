@@ -196,7 +196,12 @@ def commit_of(row: Row) -> tuple[str, int, str]:
 
 
 # The rollups, and then what is computed from them.
-REFRESHED = (("backend_hours", "commit_hours", "failed_tests"), ("readiness",), ("backend_windows",), ("breakers",))
+REFRESHED = (
+    ("backend_hours", "commit_hours", "failed_tests"),
+    ("readiness", "failing_tests"),
+    ("backend_windows",),
+    ("breakers",),
+)
 
 
 def refresh(client: Client) -> None:

@@ -140,7 +140,7 @@ def test_a_page_of_which_a_part_can_not_be_read_is_not_shown_in_part(clickhouse:
     }
     reads[what]()
     queries = sorted(set(asked))
-    assert len(queries) == {"summary": 3, "summary-filtered": 4, "backend": 6, "pull_request": 2, "test": 3}[what]
+    assert len(queries) == {"summary": 3, "summary-filtered": 4, "backend": 5, "pull_request": 2, "test": 3}[what]
     for failing in queries:
         with pytest.raises(UnavailableError, match=failing):
             reads[what]()
