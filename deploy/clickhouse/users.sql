@@ -28,6 +28,8 @@ GRANT SELECT ON oot.* TO oot_hud_reader;
 GRANT SELECT, INSERT ON default.oot_workflow_job TO oot_hud_writer;
 GRANT SELECT, INSERT, ALTER DELETE ON default.oot_replication_errors TO oot_hud_writer;
 GRANT SELECT ON default.oot_schema_version TO oot_hud_writer;
+GRANT SELECT ON system.view_refreshes TO oot_hud_writer;
+GRANT SHOW TABLES ON oot.* TO oot_hud_writer;
 
 -- verify compares inside ClickHouse, in tables of its own that it drops again. No other table has such a name.
 GRANT CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, SELECT, INSERT ON default.oot_verify_* TO oot_hud_writer;

@@ -23,6 +23,7 @@ from hud_endpoint.views.data.reader import ClickHouseReader
 from hud_endpoint.views.models.filters import Filters
 from scripts.local.processes import free_port
 from scripts.ops.create_tables import create_clickhouse
+from scripts.ops.doctor import operator
 from scripts.ops.level_report import main as level_report
 from scripts.replicator import dead_letters, verify
 from scripts.replicator.rows.transform import scanned
@@ -270,8 +271,10 @@ class TestWriter:
         assert (bucket, key) in loader.to_replay()
         s3.close()
 
-    def test_doctor_sees_the_schema(self, writer: Client) -> None:
+    def test_doctor_sees_the_schema_and_the_rollups(self, writer: Client) -> None:
         assert pending(writer, migrations()) == []
+        (told, *_) = operator._rollups(writer)
+        assert told.state == "ok", told
 
     @pytest.mark.parametrize(
         "statement",

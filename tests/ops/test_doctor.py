@@ -17,6 +17,7 @@ from hud_endpoint.relay.outbox import Outbox
 from hud_endpoint.relay.sweeper import HEARTBEAT
 from scripts.ops.create_tables import RELAY_TABLE, dynamodb_tables
 from scripts.ops.doctor import backend
+from scripts.ops.doctor import operator as doctor_operator
 from scripts.ops.doctor.operator import examine as examine_stores
 from scripts.runner.command_line import overlay
 from tests.hud_endpoint.web import Answer, Web
@@ -219,6 +220,15 @@ class TestOperator:
         assert "accepts the relay's token" in seen.checks["HUD endpoint"].seen
         assert "migrations are applied" in seen.checks["schema"].seen
         assert seen.checks["outbox"].seen == "0 results wait for HUD"
+        assert "views, the oldest refreshed" in seen.checks["rollups"].seen
+
+    def test_rollups_that_nobody_refreshes(
+        self, operator: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(doctor_operator, "ROLLUP_SECONDS", -1)
+        seen = operator()
+        assert "rollup backend_hours_mv" in seen.failed()
+        assert "SYSTEM REFRESH VIEW oot.backend_hours_mv" in seen.checks["rollup backend_hours_mv"].remedy
 
     def test_no_dynamodb(self, operator: Callable[..., Seen]) -> None:
         assert operator(AWS_ENDPOINT_URL="http://127.0.0.1:9").failed() == {"DynamoDB"}

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
 CREATE = "Run `python -m scripts.ops.create_tables`."
+GRANTS = "Run deploy/clickhouse/users.sql again: it adds what a newer release needs."
 LATE_SECONDS = 60.0
 OUTBOX_SECONDS = 900.0
 SWEEP_SECONDS = 600.0
+ROLLUP_SECONDS = 300  # the slowest is refreshed every minute
 _PATIENCE = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
 
 
@@ -61,6 +63,7 @@ def examine(environ: dict[str, str]) -> Iterator[Check]:
     else:
         yield Check("ClickHouse", "ok", f"{urlsplit(url).hostname} runs {client.server_version}")
         yield from _schema(client)
+        yield from _rollups(client)
     for arn in stream_arns:
         yield from _lag(dynamodb, arn)
 
@@ -172,6 +175,30 @@ def _schema(client: Client) -> Iterator[Check]:
     (count,) = client.query("SELECT count() FROM default.oot_replication_errors FINAL").result_rows[0]
     remedy = "`python -m scripts.replicator.dead_letters list`, mend the cause, then `dead_letters replay`."
     yield Check("dead letters of the replicators", "warn" if count else "ok", str(count), remedy if count else "")
+
+
+def _rollups(client: Client) -> Iterator[Check]:
+    """Look whether the views behind the pages are refreshed, whoever looks at the pages."""
+    try:
+        views = client.query(
+            "SELECT view, exception, dateDiff('second', last_success_time, now()) FROM system.view_refreshes "
+            "WHERE database = 'oot' ORDER BY view"
+        ).result_rows
+    except ClickHouseError as error:
+        yield Check("rollups", "fail", str(error), GRANTS)
+        return
+    if not views:
+        yield Check("rollups", "warn", "this user sees none of the views", GRANTS)
+        return
+    ages = [age for _, _, age in views if age is not None]
+    yield Check("rollups", "ok", f"{len(views)} views, the oldest refreshed {max(ages, default=0):,} s ago")
+    for view, exception, age in views:
+        if exception or age is None or age > ROLLUP_SECONDS:
+            seen = exception or ("not refreshed yet" if age is None else f"last refreshed {age:,} s ago")
+            remedy = (
+                f"`SYSTEM START VIEW oot.{view}`, then `SYSTEM REFRESH VIEW oot.{view}`; the server's log tells more."
+            )
+            yield Check(f"rollup {view}", "warn" if age is None and not exception else "fail", seen, remedy)
 
 
 def _lag(client: DynamoDBClient, stream_arn: str) -> Iterator[Check]:
