@@ -33,7 +33,7 @@ class Failures(NamedTuple):
 
 def read_failures(ask: Ask, repo: str, filters: Filters, now: datetime) -> Failures:
     """Ask for everything; raises what `ask` raises."""
-    found = ask("oot_backend_failures", repo=repo, days=filters.days, event=filters.event)
+    found = ask("oot_failing_tests", repo=repo, days=filters.days, event=filters.event)
     rows = [row for row in found if row["days"]]
     failing = [row for row in rows if row["failures"] and row["place"] <= SHOWN]
     details: dict[int, Row] = {}

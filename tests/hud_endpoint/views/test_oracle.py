@@ -344,6 +344,10 @@ def check_failures(page: Any, told: History, repo: str, filters: Filters) -> Non
     failures = Counter(test_of(row) for row in own if not row["superseded"])
     assert {(one.classname, one.name, one.file): one.failures for one in page.failures} == dict(failures)
     assert page.failures_total == len(failures)
+    all_of_them = told.ask(
+        "oot_backend_failures", repo=repo, days=filters.days, events=events(filters), limit=page.failures_total
+    )
+    assert {test_of(row): row["failures"] for row in all_of_them} == dict(failures)
     flakes: dict[tuple[str, str, str], set[Any]] = defaultdict(set)
     for row in own:
         if row["recovered"]:
