@@ -4,7 +4,8 @@
 -- refresh computes anew the hours that rows have come in for since the last one. It marks what it finds in these hours
 -- as deleted, and what it computes, of a later `generation`, takes its place: with FINAL, what has left an hour is gone.
 -- They are sorted by day, so that FINAL has only the newest days to merge. A deleted row without a backend is left each
--- time, so that the last refresh is known where an hour is empty.
+-- time, so that the last refresh is known where an hour is empty. A refresh writes one block, which is there as a whole or
+-- not at all: half of one would be missed for good.
 --
 -- backend_windows, failing_tests and breakers hold what pages show of each window (1, 7 and 30 days, which begin with an
 -- hour) and event ('' for all), readiness what is asked of a backend for the next level. They are computed whole from the
@@ -131,7 +132,7 @@ CREATE TABLE IF NOT EXISTS oot.failing_tests${on_cluster}
 )
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation)
 ORDER BY (days, event, repo, test)
-TTL toDateTime(generation) + INTERVAL 1 DAY
+TTL toDateTime(generation) + INTERVAL 1 DAY WHERE days > 0
 SETTINGS index_granularity = 64;
 
 CREATE TABLE IF NOT EXISTS oot.readiness${on_cluster}
@@ -155,7 +156,7 @@ CREATE TABLE IF NOT EXISTS oot.backend_windows${on_cluster}
     `event` LowCardinality(String) COMMENT 'Empty: all of them',
     `repo` LowCardinality(String) COMMENT 'Empty: pull_requests over all backends',
     `generation` DateTime64(9, 'UTC'),
-    `refreshed_at` DateTime64(9, 'UTC') COMMENT 'The generation of the hours it was computed from',
+    `refreshed_at` DateTime64(9, 'UTC') COMMENT 'The oldest generation of the tables by hour: what pages show is at least that new',
     `level` LowCardinality(String) COMMENT 'Of the newest job',
     `last_run` DateTime64(3, 'UTC'),
     `environment` String COMMENT 'Of the newest job that told one, JSON',
@@ -287,12 +288,14 @@ GROUP BY hour, repo, event_type
 UNION ALL
 SELECT * REPLACE (refresh - toIntervalNanosecond(1) AS generation, 1 AS is_deleted)
 FROM oot.backend_hours FINAL
-WHERE has((SELECT groupArray(hour) FROM oot.touched_hours), hour)
+WHERE toDate(hour) IN (SELECT toDate(arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours))))
+    AND has((SELECT groupArray(hour) FROM oot.touched_hours), hour)
 UNION ALL
 SELECT
     toStartOfHour(now('UTC')), '', '', refresh, 1, '', toDateTime64(0, 3, 'UTC'), '', toDateTime64(0, 3, 'UTC'), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     arrayReduce('quantilesTimingStateIf(0.5, 0.95)', [toUInt32(0)], [0]), 0, 0,
-    arrayReduce('quantilesTimingStateIf(0.5, 0.95)', [toUInt32(0)], [0]);
+    arrayReduce('quantilesTimingStateIf(0.5, 0.95)', [toUInt32(0)], [0])
+SETTINGS min_insert_block_size_rows = 1000000000000, min_insert_block_size_bytes = 0;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.commit_hours_mv${on_cluster}
 REFRESH EVERY 10 SECOND APPEND TO oot.commit_hours
@@ -325,11 +328,13 @@ GROUP BY hour, repo, upstream_repo, pr_number, sha, event_type
 UNION ALL
 SELECT * REPLACE (refresh - toIntervalNanosecond(1) AS generation, 1 AS is_deleted)
 FROM oot.commit_hours FINAL
-WHERE has((SELECT groupArray(hour) FROM oot.touched_hours), hour)
+WHERE toDate(hour) IN (SELECT toDate(arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours))))
+    AND has((SELECT groupArray(hour) FROM oot.touched_hours), hour)
 UNION ALL
 SELECT
     toStartOfHour(now('UTC')), '', '', 0, '', '', refresh, 1, '', 0, 0, 0, 0, '', toDateTime64(0, 3, 'UTC'),
-    toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC');
+    toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC')
+SETTINGS min_insert_block_size_rows = 1000000000000, min_insert_block_size_bytes = 0;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.failed_tests_mv${on_cluster}
 REFRESH EVERY 10 SECOND APPEND TO oot.failed_tests
@@ -366,11 +371,13 @@ WHERE failed_tests_json != ''
 UNION ALL
 SELECT * REPLACE (refresh - toIntervalNanosecond(1) AS generation, 1 AS is_deleted)
 FROM oot.failed_tests FINAL
-WHERE has((SELECT groupArray(hour) FROM oot.touched_hours), hour)
+WHERE toDate(hour) IN (SELECT toDate(arrayJoin((SELECT groupArray(hour) FROM oot.touched_hours))))
+    AND has((SELECT groupArray(hour) FROM oot.touched_hours), hour)
 UNION ALL
 SELECT
     toStartOfHour(now('UTC')), '', 0, 0, 0, refresh, 1, '', '', '', toDateTime64(0, 3, 'UTC'), '', NULL, 0, false, false,
-    '', '', '', 0, '', '', '';
+    '', '', '', 0, '', '', ''
+SETTINGS min_insert_block_size_rows = 1000000000000, min_insert_block_size_bytes = 0;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.failing_tests_mv${on_cluster}
 REFRESH EVERY 30 SECOND APPEND TO oot.failing_tests
@@ -472,7 +479,8 @@ LEFT JOIN spread USING (days, event, test)
 UNION ALL
 SELECT
     0, '', '', 0, (SELECT now64(9, 'UTC')), (SELECT max(generation) FROM oot.failed_tests), 0, '', '', '', 0, 0, 0,
-    toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), NULL, toDate(0), [], NULL, NULL, [], 0;
+    toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'), NULL, toDate(0), [], NULL, NULL, [], 0
+SETTINGS min_insert_block_size_rows = 1000000000000, min_insert_block_size_bytes = 0;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.readiness_mv${on_cluster}
 REFRESH EVERY 1 MINUTE APPEND TO oot.readiness
@@ -505,11 +513,18 @@ SELECT
 FROM commits
 GROUP BY days, repo
 UNION ALL
-SELECT 0, '', (SELECT now64(9, 'UTC')), 0, 0, 0, 0, 0;
+SELECT 0, '', (SELECT now64(9, 'UTC')), 0, 0, 0, 0, 0
+SETTINGS min_insert_block_size_rows = 1000000000000, min_insert_block_size_bytes = 0;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.backend_windows_mv${on_cluster}
 REFRESH EVERY 10 SECOND DEPENDS ON oot.backend_hours_mv, oot.commit_hours_mv APPEND TO oot.backend_windows
 AS WITH
+least(
+    (SELECT max(generation) FROM oot.backend_hours),
+    (SELECT max(generation) FROM oot.commit_hours),
+    (SELECT max(generation) FROM oot.failed_tests)
+) AS oldest,
+
 spans AS (
     SELECT
         days,
@@ -623,7 +638,7 @@ SELECT
     event,
     repo,
     (SELECT now64(9, 'UTC')) AS generation,
-    least((SELECT max(generation) FROM oot.backend_hours), (SELECT max(generation) FROM oot.commit_hours)) AS refreshed_at,
+    oldest AS refreshed_at,
     level,
     last_run,
     environment,
@@ -653,15 +668,16 @@ LEFT JOIN
 ) AS readiness USING (repo)
 UNION ALL
 SELECT
-    0, '', '', (SELECT now64(9, 'UTC')),
-    least((SELECT max(generation) FROM oot.backend_hours), (SELECT max(generation) FROM oot.commit_hours)), '',
-    toDateTime64(0, 3, 'UTC'), '', 0, 0, 0, 0, 0, [], 0, 0, [], [], 0, 0, 0, 0, false, [];
+    0, '', '', (SELECT now64(9, 'UTC')), oldest, '', toDateTime64(0, 3, 'UTC'), '', 0, 0, 0, 0, 0, [], 0, 0, [], [], 0, 0, 0, 0, false, []
+SETTINGS min_insert_block_size_rows = 1000000000000, min_insert_block_size_bytes = 0;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS oot.breakers_mv${on_cluster}
 REFRESH EVERY 10 SECOND DEPENDS ON oot.backend_windows_mv APPEND TO oot.breakers
 AS WITH
 well AS (
-    SELECT days, repo FROM oot.backend_windows FINAL WHERE event = '' AND is_well
+    SELECT days, repo
+    FROM (SELECT * FROM oot.backend_windows FINAL QUALIFY generation = max(generation) OVER ())
+    WHERE event = '' AND is_well
 ),
 
 candidates AS (
@@ -753,4 +769,5 @@ WHERE length(backends) >= 2 AND (newest OR pr_number = 0)
 QUALIFY place <= 20
 UNION ALL
 SELECT
-    0, '', 0, (SELECT now64(9, 'UTC')), 0, '', 0, '', '', 0, [], toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC');
+    0, '', 0, (SELECT now64(9, 'UTC')), 0, '', 0, '', '', 0, [], toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC')
+SETTINGS min_insert_block_size_rows = 1000000000000, min_insert_block_size_bytes = 0;

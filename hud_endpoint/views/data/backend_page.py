@@ -48,7 +48,7 @@ def read_backend(
         running = None
     window: dict[str, Any] = {"repo": repo, "days": filters.days, "events": events(filters)}
     with together() as start:
-        newest = start(ask, "oot_backend_commits", rows=max(page * PAGE_ROWS, NIGHTLY_ROWS), **window)
+        newest = start(ask, "oot_backend_commits", rows=page * PAGE_ROWS, **window)
         tests = start(read_failures, ask, repo, filters, now)
         numbers = read_numbers(ask, [filters.days], filters.event, repo)
         found = numbers.by_repo[filters.days].get(repo)
@@ -93,7 +93,7 @@ def _record(ask: Ask, found: Row | None, repo: str, criteria: Criteria) -> Recor
     if found:
         return next((Record(*told) for days, *told in found["readiness"] if days == criteria.days), Record())
     rows = ask("oot_backend_readiness", repo=repo, days=criteria.days)
-    return Record(*rows[0].values()) if rows else Record()
+    return Record(**rows[0]) if rows else Record()
 
 
 def _matrices(

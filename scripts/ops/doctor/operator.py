@@ -37,6 +37,15 @@ LATE_SECONDS = 60.0
 OUTBOX_SECONDS = 900.0
 SWEEP_SECONDS = 600.0
 ROLLUP_SECONDS = 300  # the slowest is refreshed every minute
+ROLLUPS = (
+    "backend_hours_mv",
+    "backend_windows_mv",
+    "breakers_mv",
+    "commit_hours_mv",
+    "failed_tests_mv",
+    "failing_tests_mv",
+    "readiness_mv",
+)
 _PATIENCE = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
 
 
@@ -180,25 +189,35 @@ def _schema(client: Client) -> Iterator[Check]:
 def _rollups(client: Client) -> Iterator[Check]:
     """Look whether the views behind the pages are refreshed, whoever looks at the pages."""
     try:
-        views = client.query(
-            "SELECT view, exception, dateDiff('second', last_success_time, now()) FROM system.view_refreshes "
-            "WHERE database = 'oot' ORDER BY view"
+        rows = client.query(
+            "SELECT view, status, exception, dateDiff('second', last_success_time, now()) FROM system.view_refreshes "
+            "WHERE database = 'oot'"
         ).result_rows
     except ClickHouseError as error:
         yield Check("rollups", "fail", str(error), GRANTS)
         return
-    if not views:
+    if not rows:
         yield Check("rollups", "warn", "this user sees none of the views", GRANTS)
         return
-    ages = [age for _, _, age in views if age is not None]
-    yield Check("rollups", "ok", f"{len(views)} views, the oldest refreshed {max(ages, default=0):,} s ago")
-    for view, exception, age in views:
-        if exception or age is None or age > ROLLUP_SECONDS:
-            seen = exception or ("not refreshed yet" if age is None else f"last refreshed {age:,} s ago")
-            remedy = (
-                f"`SYSTEM START VIEW oot.{view}`, then `SYSTEM REFRESH VIEW oot.{view}`; the server's log tells more."
-            )
-            yield Check(f"rollup {view}", "warn" if age is None and not exception else "fail", seen, remedy)
+    found = {str(view): told for view, *told in rows}
+    if lacking := sorted(set(ROLLUPS) - found.keys()):
+        yield Check("rollups", "fail", f"not there: {', '.join(lacking)}", CREATE)
+    late = 0
+    for view, (status, exception, age) in sorted(found.items()):
+        if not exception and age is not None and age <= ROLLUP_SECONDS:
+            continue
+        late += 1
+        seen = exception or ("not refreshed yet" if age is None else f"last refreshed {age:,} s ago")
+        remedy = f"SYSTEM START VIEW oot.{view}, SYSTEM REFRESH VIEW oot.{view}; the server's log tells more."
+        if status == "WaitingForDependencies":
+            remedy = "It waits for the views it is computed from: mend those that are late as well."
+        yield Check(f"rollup {view}", "warn" if age is None and not exception else "fail", seen, remedy)
+    if not late:
+        yield Check(
+            "rollups",
+            "ok",
+            f"{len(found)} views, the oldest refreshed {max(told[2] for told in found.values()):,} s ago",
+        )
 
 
 def _lag(client: DynamoDBClient, stream_arn: str) -> Iterator[Check]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.clickhouse.saved_queries import run
+from scripts.ops.doctor.operator import ROLLUPS
 from tests.hud_endpoint.clickhouse import history
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+ROOT = Path(__file__).resolve().parents[3]
 TABLES = history.REFRESHED[0]
 
 
@@ -157,3 +161,58 @@ def test_an_hour_without_failures_is_not_computed_again_and_again(clickhouse: Cl
     history.refresh(clickhouse)
     assert all(before < after for before, after in zip(first, marks(), strict=True))
     assert clickhouse.query("SELECT count() FROM oot.backend_hours FINAL WHERE repo = ''").result_rows == [(0,)]
+
+
+def test_every_view_is_known_to_the_doctor_and_writes_one_block(clickhouse: Client) -> None:
+    """More than one block could be written in part, and what is missing would never be computed again."""
+    views = clickhouse.query(
+        "SELECT name, create_table_query FROM system.tables WHERE database = 'oot' AND engine = 'MaterializedView'"
+    ).result_rows
+    assert {name for name, _ in views} == set(ROLLUPS)
+    for name, query in views:
+        assert "min_insert_block_size_rows = 1000000000000" in query, name
+
+
+def test_a_refresh_is_one_part(clickhouse: Client) -> None:
+    """However much it is: the setting of the view reaches the insert."""
+    clickhouse.command("CREATE DATABASE IF NOT EXISTS one_part")
+    clickhouse.command("CREATE TABLE one_part.rows (a UInt64) ENGINE = MergeTree ORDER BY a")
+    clickhouse.command("SYSTEM STOP MERGES one_part.rows")
+    clickhouse.command(
+        "CREATE MATERIALIZED VIEW one_part.mv REFRESH EVERY 1 YEAR APPEND TO one_part.rows AS "
+        "SELECT number AS a FROM numbers(2500000) UNION ALL SELECT 1 "
+        "SETTINGS min_insert_block_size_rows = 1000000000000, min_insert_block_size_bytes = 0"
+    )
+    clickhouse.command("SYSTEM WAIT VIEW one_part.mv")
+    parts = clickhouse.query(
+        "SELECT sum(rows), max(rows) FROM system.parts WHERE active AND database = 'one_part' AND table = 'rows'"
+    ).result_rows
+    assert parts[0][0] == parts[0][1] > 0
+    clickhouse.command("DROP DATABASE one_part SYNC")
+
+
+def test_the_rollups_from_scratch_as_documented(clickhouse: Client) -> None:
+    repo = "rollup/scratch"
+    history.load(clickhouse, [job(repo, hours, str(hours), conclusion="failure") for hours in (1, 50, 300)])
+    history.refresh(clickhouse)
+    before = summary(clickhouse, repo)
+    document = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    statements = re.findall(r"(?m)^TRUNCATE TABLE oot\.\w+;$", document)
+    assert len(statements) == len(TABLES)
+    for statement in statements:
+        clickhouse.command(statement)
+    history.refresh(clickhouse)
+    assert before
+    assert summary(clickhouse, repo) == before
+
+
+def test_a_view_may_be_refreshed_less_often_as_documented(clickhouse: Client) -> None:
+    document = " ".join((ROOT / "docs" / "capacity.md").read_text(encoding="utf-8").split())
+    (statement,) = re.findall(r"`(ALTER TABLE oot\.failing_tests_mv MODIFY REFRESH [^`]+)`", document)
+    clickhouse.command(statement)
+    clickhouse.command(statement.replace("5 MINUTE", "30 SECOND"))
+    history.refresh(clickhouse)
+    [[query]] = clickhouse.query(
+        "SELECT create_table_query FROM system.tables WHERE database = 'oot' AND name = 'failing_tests_mv'"
+    ).result_rows
+    assert "REFRESH EVERY 30 SECOND APPEND TO oot.failing_tests" in query

@@ -347,7 +347,7 @@ def check_failures(page: Any, told: History, repo: str, filters: Filters) -> Non
     all_of_them = told.ask(
         "oot_backend_failures", repo=repo, days=filters.days, events=events(filters), limit=page.failures_total
     )
-    assert {test_of(row): row["failures"] for row in all_of_them} == dict(failures)
+    assert {test_of(dict(row)): row["failures"] for row in all_of_them} == dict(failures)
     flakes: dict[tuple[str, str, str], set[Any]] = defaultdict(set)
     for row in own:
         if row["recovered"]:
