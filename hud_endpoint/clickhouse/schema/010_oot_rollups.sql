@@ -102,7 +102,8 @@ CREATE TABLE IF NOT EXISTS oot.failed_tests${on_cluster}
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation, is_deleted)
 ORDER BY (toDate(hour), named, repo, test, id)
 TTL hour + INTERVAL ${retention_days} DAY
-SETTINGS index_granularity = 256;
+-- A test's page reads a little of each day: blocks of the usual size would be unpacked for a few rows.
+SETTINGS index_granularity = 256, min_compress_block_size = 4096;
 
 CREATE TABLE IF NOT EXISTS oot.failing_tests${on_cluster}
 (
