@@ -3,7 +3,8 @@
 -- backend_hours, commit_hours and failed_tests hold what finished jobs come to, by the hour of first_seen. Every 10 s a
 -- refresh computes anew the hours that rows have come in for since the last one. It marks what it finds in these hours
 -- as deleted, and what it computes, of a later `generation`, takes its place: with FINAL, what has left an hour is gone.
--- They are sorted by day, so that FINAL has only the newest days to merge. A deleted row without a backend is left each
+-- They are sorted by day, so that FINAL has only the newest days to merge, and lie in small granules and blocks, because
+-- pages read a little of each day. A deleted row without a backend is left each
 -- time, so that the last refresh is known where an hour is empty. A refresh writes one block, which is there as a whole or
 -- not at all: half of one would be missed for good.
 --
@@ -54,6 +55,7 @@ CREATE TABLE IF NOT EXISTS oot.commit_hours${on_cluster}
     `sha` String,
     `event_type` LowCardinality(String),
     `commit` UInt64 MATERIALIZED cityHash64(upstream_repo, pr_number, sha),
+    `pull_request` UInt64 MATERIALIZED if(pr_number > 0, cityHash64(upstream_repo, pr_number), 0) COMMENT '0: none',
     `generation` DateTime64(9, 'UTC'),
     `is_deleted` UInt8,
     `level` LowCardinality(String),
@@ -70,7 +72,7 @@ CREATE TABLE IF NOT EXISTS oot.commit_hours${on_cluster}
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation, is_deleted)
 ORDER BY (toDate(hour), repo, toHour(hour), upstream_repo, pr_number, sha, event_type)
 TTL hour + INTERVAL ${retention_days} DAY
-SETTINGS index_granularity = 256;
+SETTINGS index_granularity = 256, min_compress_block_size = 8192;
 
 CREATE TABLE IF NOT EXISTS oot.failed_tests${on_cluster}
 (
@@ -102,7 +104,6 @@ CREATE TABLE IF NOT EXISTS oot.failed_tests${on_cluster}
 ENGINE = ${engine_prefix}ReplacingMergeTree(${replica_args}generation, is_deleted)
 ORDER BY (toDate(hour), named, repo, test, id)
 TTL hour + INTERVAL ${retention_days} DAY
--- A test's page reads a little of each day: blocks of the usual size would be unpacked for a few rows.
 SETTINGS index_granularity = 256, min_compress_block_size = 4096;
 
 CREATE TABLE IF NOT EXISTS oot.failing_tests${on_cluster}
@@ -582,8 +583,7 @@ windows AS (
 reports AS (
     SELECT
         repo,
-        cityHash64(upstream_repo, pr_number) AS pull_request,
-        pr_number,
+        pull_request,
         commit,
         event_type,
         max(hour) AS last,
@@ -591,7 +591,7 @@ reports AS (
         maxIf(hour, broken > 0) AS last_broken
     FROM oot.commit_hours FINAL
     WHERE hour >= toStartOfHour(now('UTC') - INTERVAL 30 DAY)
-    GROUP BY repo, pull_request, pr_number, commit, event_type
+    GROUP BY repo, pull_request, commit, event_type
 ),
 
 reported AS (
@@ -609,7 +609,7 @@ reported AS (
             days,
             event,
             repo,
-            uniqExactStateIf(pull_request, pr_number > 0) AS prs,
+            uniqExactStateIf(pull_request, pull_request > 0) AS prs,
             uniqExact(commit) AS commits,
             uniqExactIf(commit, event = '' AND last_judged >= toStartOfHour(now('UTC') - toIntervalDay(days))) AS judged,
             uniqExactIf(commit, event = '' AND last_broken >= toStartOfHour(now('UTC') - toIntervalDay(days))) AS broken

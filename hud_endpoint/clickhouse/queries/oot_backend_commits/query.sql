@@ -4,8 +4,7 @@ WITH
 commits AS (
     SELECT
         commit,
-        any(cityHash64(upstream_repo, pr_number)) AS pull_request,
-        any(pr_number > 0) AS has_pull_request,
+        any(commit_hours.pull_request) AS pull_request,
         max(event_type IN ('nightly', 'periodic')) AS nightly,
         min(commit_hours.first_seen) AS first_seen,
         min(hour) AS first_hour,
@@ -23,7 +22,7 @@ SELECT
     first_seen,
     toDate(first_hour) AS first_day,
     toDate(last_hour) AS last_day,
-    has_pull_request AND first_seen < max(first_seen) OVER (PARTITION BY pull_request) AS superseded
+    pull_request > 0 AND first_seen < max(first_seen) OVER (PARTITION BY pull_request) AS superseded
 FROM commits
 ORDER BY first_seen DESC, commit ASC
 LIMIT {rows: UInt64} BY nightly

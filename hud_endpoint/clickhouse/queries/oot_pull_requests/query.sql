@@ -1,7 +1,7 @@
 -- How many upstream PRs these backends have finished jobs of in the window. Empty `events` means all.
-SELECT uniqExact(upstream_repo, pr_number) AS pull_requests
+SELECT uniqExact(pull_request) AS pull_requests
 FROM oot.commit_hours FINAL
 WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-    AND pr_number > 0
+    AND pull_request > 0
     AND repo IN {repos: Array(String)}
     AND (empty({events: Array(String)}) OR has({events: Array(String)}, event_type))
