@@ -20,6 +20,7 @@ from benchmarks.result import Budget, Row
 from benchmarks.servers import clickhouse
 from benchmarks.timing import alternate, median, percentile, seconds
 from hud_endpoint.clickhouse import saved_queries
+from hud_endpoint.clickhouse.ddl import rollups
 from hud_endpoint.views.data.backend_page import read_backend
 from hud_endpoint.views.data.pull_request_page import read_pull_request
 from hud_endpoint.views.data.reader import QUERY_THREADS
@@ -46,13 +47,6 @@ WARM_UPS = 4  # ClickHouse compiles an aggregation once, when it has seen it thr
 UNMERGED = 3  # refreshes whose parts are not merged yet
 _SQL = Path(__file__).parent / "sql"
 _HOURS = ("backend_hours", "commit_hours", "failed_tests")
-_ROLLUPS = (
-    *_HOURS,
-    "readiness",
-    "failing_tests",
-    "backend_windows",
-    "breakers",
-)  # in the order of what is computed from what
 _BACKEND = "org-3/torch-backend-3"
 _TEST = "test_conv_7"
 
@@ -146,7 +140,7 @@ def _settle(client: Client, say: Say) -> int:
         client.command(f"OPTIMIZE TABLE oot.{table} FINAL")
     for _ in range(UNMERGED):
         _refresh(client)
-    for table in _ROLLUPS:
+    for table in rollups():
         client.command(f"SYSTEM STOP VIEW oot.{table}_mv")
     say("waiting for merges")
     deadline = time.monotonic() + SETTLE_SECONDS
@@ -157,7 +151,7 @@ def _settle(client: Client, say: Say) -> int:
 
 
 def _refresh(client: Client) -> None:
-    for table in _ROLLUPS:
+    for table in rollups():
         for command in ("WAIT", "REFRESH", "WAIT"):
             client.command(f"SYSTEM {command} VIEW oot.{table}_mv")
 
@@ -166,7 +160,7 @@ def _refreshes(client: Client) -> Row:
     """Give what keeping the rollups ready costs: a refresh of each, one after the other."""
     taken = client.query("SELECT view, last_success_duration_ms FROM system.view_refreshes WHERE database = 'oot'")
     told = {str(view).removesuffix("_mv"): int(milliseconds) for view, milliseconds in taken.result_rows}
-    note = ", ".join(f"{table} {told[table]} ms" for table in _ROLLUPS)
+    note = ", ".join(f"{table} {told[table]} ms" for table in rollups())
     note += "; all every 10 s, but failing_tests every 30 s and readiness every minute"
     return Row(NAME, "refreshing every rollup once", "ms", float(sum(told.values())), note=note)
 

@@ -73,6 +73,14 @@ def statements(target: Target = "local", *, retention_days: int = 100, cluster: 
     return [statement for migration in ordered for statement in migration.statements]
 
 
+def rollups() -> list[str]:
+    """Give the tables of the database `oot` that refreshable views fill, each after those it is computed from.
+
+    The view of each is named like it, with `_mv`.
+    """
+    return re.findall(r"(?m)^CREATE MATERIALIZED VIEW IF NOT EXISTS oot\.(\w+)_mv", "\n".join(statements()))
+
+
 def insert_columns(client: Client, table: str) -> list[Column]:
     """Give the columns of a table that rows are inserted into, as the server has them (aliases are left out)."""
     described = client.query(f"DESCRIBE TABLE {table}").named_results()

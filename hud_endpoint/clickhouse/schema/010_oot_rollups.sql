@@ -4,9 +4,9 @@
 -- refresh computes anew the hours that rows have come in for since the last one. It marks what it finds in these hours
 -- as deleted, and what it computes, of a later `generation`, takes its place: with FINAL, what has left an hour is gone.
 -- They are sorted by day, so that FINAL has only the newest days to merge, and lie in small granules and blocks, because
--- pages read a little of each day. A deleted row without a backend is left each
--- time, so that the last refresh is known where an hour is empty. A refresh writes one block, which is there as a whole or
--- not at all: half of one would be missed for good.
+-- pages read a little of each day. A deleted row without a backend is left each time, so that the last refresh is known
+-- where an hour is empty. A refresh writes one block, which is there as a whole or not at all: half of one would be missed
+-- for good.
 --
 -- backend_windows, failing_tests and breakers hold what pages show of each window (1, 7 and 30 days, which begin with an
 -- hour) and event ('' for all), readiness what is asked of a backend for the next level. They are computed whole from the

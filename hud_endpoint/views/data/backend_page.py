@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from hud_endpoint.views.data.breakers import Baseline
+    from hud_endpoint.views.data.jobs import Commit
     from hud_endpoint.views.data.readiness import Criteria
     from hud_endpoint.views.data.rows import Ask, Row
     from hud_endpoint.views.data.running import RunningJobs
@@ -124,11 +125,14 @@ def _matrices(
     told = [_judged(one, base) for one in latest]
     nightly_jobs = [one for one in told if one.event_type in NIGHTLY_EVENTS]
     places = {row["commit"]: (row["upstream_repo"], int(row["pr_number"]), row["sha"]) for row in rows}
-    matrices = (
-        make_matrix([(places[row["commit"]], row) for row in part if row["commit"] in places], jobs, superseded)
-        for part, jobs in ((commits, told), (nightlies, nightly_jobs))
+
+    def placed(part: Sequence[Row]) -> list[tuple[Commit, Row]]:
+        return [(places[row["commit"]], row) for row in part if row["commit"] in places]
+
+    return (
+        make_matrix(placed(commits), told, superseded),
+        make_matrix(placed(nightlies), nightly_jobs, superseded),
     )
-    return next(matrices), next(matrices)
 
 
 def _days(first: date, last: date) -> list[date]:

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from hud_endpoint.clickhouse.connection import connect
-from hud_endpoint.clickhouse.ddl import migrations
+from hud_endpoint.clickhouse.ddl import migrations, rollups
 from hud_endpoint.clickhouse.migrations import MigrationError, pending
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.dispatch import Dispatches
@@ -37,15 +37,6 @@ LATE_SECONDS = 60.0
 OUTBOX_SECONDS = 900.0
 SWEEP_SECONDS = 600.0
 ROLLUP_SECONDS = 300  # the slowest is refreshed every minute
-ROLLUPS = (
-    "backend_hours_mv",
-    "backend_windows_mv",
-    "breakers_mv",
-    "commit_hours_mv",
-    "failed_tests_mv",
-    "failing_tests_mv",
-    "readiness_mv",
-)
 _PATIENCE = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
 
 
@@ -200,7 +191,7 @@ def _rollups(client: Client) -> Iterator[Check]:
         yield Check("rollups", "warn", "this user sees none of the views", GRANTS)
         return
     found = {str(view): told for view, *told in rows}
-    if lacking := sorted(set(ROLLUPS) - found.keys()):
+    if lacking := sorted({f"{name}_mv" for name in rollups()} - found.keys()):
         yield Check("rollups", "fail", f"not there: {', '.join(lacking)}", CREATE)
     late = 0
     for view, (status, exception, age) in sorted(found.items()):

@@ -8,6 +8,8 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from hud_endpoint.clickhouse.ddl import rollups
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -195,19 +197,9 @@ def commit_of(row: Row) -> tuple[str, int, str]:
     return row["upstream_repo"], row["pr_number"], row["pytorch_head_sha"]
 
 
-# The rollups, and then what is computed from them.
-REFRESHED = (
-    ("backend_hours", "commit_hours", "failed_tests"),
-    ("readiness", "failing_tests"),
-    ("backend_windows",),
-    ("breakers",),
-)
-
-
 def refresh(client: Client) -> None:
-    """Bring the rollups up to date now, instead of within half a minute."""
-    for tables in REFRESHED:
+    """Bring the rollups up to date now, instead of within a minute."""
+    for table in rollups():
         # One that is under way may have begun before the rows came.
         for command in ("WAIT", "REFRESH", "WAIT"):
-            for table in tables:
-                client.command(f"SYSTEM {command} VIEW oot.{table}_mv")
+            client.command(f"SYSTEM {command} VIEW oot.{table}_mv")
