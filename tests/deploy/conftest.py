@@ -17,10 +17,11 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from scripts.local.processes import free_port
+from tests.deploy.lambda_function import LambdaFunction
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scripts.local.stack import Stack
 
@@ -130,3 +131,48 @@ def created(local_aws: dict[str, Any], cloudformation: dict[str, Any], stack: St
         {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources},
         {one["OutputKey"]: one["OutputValue"] for one in told["Outputs"]},
     )
+
+
+def allowed(cloudformation: dict[str, Any], name: str) -> list[str]:
+    """Give the actions that a function's role allows."""
+    resources = cloudformation["Resources"]
+    role = resources[f"{name}Role"]["Properties"]
+    policies = [one["PolicyDocument"] for one in role.get("Policies", [])]
+    policies += [
+        resources[one["Ref"]]["Properties"]["PolicyDocument"]
+        for one in role["ManagedPolicyArns"]
+        if isinstance(one, dict) and "Ref" in one
+    ]
+    statements = [one["Fn::If"][1] if "Fn::If" in one else one for policy in policies for one in policy["Statement"]]
+    actions = [one["Action"] if isinstance(one["Action"], list) else [one["Action"]] for one in statements]
+    return sorted(action for some in actions for action in some)
+
+
+@pytest.fixture(scope="module")
+def functions(
+    local_aws: dict[str, Any], created: Created, cloudformation: dict[str, Any]
+) -> Iterator[Callable[..., LambdaFunction]]:
+    """Starts a function of the stack, by its logical id, with what Lambda would give it."""
+    pytest.importorskip("awslambdaric", reason="AWS's runtime client is for Linux alone")
+    known = {one["FunctionName"]: one for one in boto3.client("lambda", **local_aws).list_functions()["Functions"]}
+    started: list[LambdaFunction] = []
+
+    def start(name: str, **changes: str) -> LambdaFunction:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ENDPOINT_URL": local_aws["endpoint_url"],
+            "ALLOWED_ACTIONS": json.dumps(allowed(cloudformation, name)),
+            **changes,
+        }
+        about = known[created.resources[name]]
+        settings = {**about["Environment"]["Variables"], **environment}
+        started.append(LambdaFunction(about["Handler"], settings))
+        return started[-1]
+
+    yield start
+    for function in started:
+        function.end()

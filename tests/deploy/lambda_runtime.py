@@ -1,28 +1,14 @@
-"""Plays Lambda's runtime for one handler: events come in as lines of JSON, answers go out as lines of JSON.
-
-It plays IAM as well: a call that the function's role does not allow (ALLOWED_ACTIONS) is an error.
-"""
+"""Runs AWS's own runtime client for one handler, under the rights of its role: what these don't allow is an error."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
-import time
 from typing import Any
 
+from awslambdaric.__main__ import main
 from botocore.session import Session
-
-
-class Context:
-    """What Lambda tells of an invocation."""
-
-    def __init__(self) -> None:
-        self.ends = time.monotonic() + 60
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self.ends - time.monotonic()) * 1000)
 
 
 def watch(allowed: frozenset[str]) -> None:
@@ -48,14 +34,6 @@ def watch(allowed: frozenset[str]) -> None:
     Session.create_client = create_watched  # type: ignore[method-assign]
 
 
-def main() -> None:
-    answers, sys.stdout = sys.stdout, sys.stderr  # what a function prints goes to its log
-    watch(frozenset(json.loads(os.environ["ALLOWED_ACTIONS"])))
-    module, _, name = sys.argv[1].rpartition(".")
-    handler = getattr(importlib.import_module(module), name)
-    for line in sys.stdin:
-        print(json.dumps(handler(json.loads(line), Context())), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    watch(frozenset(json.loads(os.environ["ALLOWED_ACTIONS"])))
+    main(sys.argv)

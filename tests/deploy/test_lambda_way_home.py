@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,7 +13,6 @@ import pytest
 import requests
 
 from scripts.replicator.rows.records import to_event
-from tests.deploy.conftest import ROOT
 from tests.hud_endpoint.clickhouse.history import refresh
 from tests.hud_endpoint.test_aws_lambda import event
 
@@ -27,75 +23,13 @@ if TYPE_CHECKING:
 
     from scripts.local.stack import Stack
     from tests.deploy.conftest import Created
+    from tests.deploy.lambda_function import LambdaFunction
 
 REPO, SHA = "example-org/torch-sample", "3f1c9be2d8a04c5e9b7d6a1f0c2e4b8d7a5f9e13"
 
 
-class Function:
-    """One deployed function."""
-
-    def __init__(self, told: dict[str, Any], environment: dict[str, str]) -> None:
-        settings = {**told["Environment"]["Variables"], **environment}
-        command = [sys.executable, "-m", "tests.deploy.lambda_runtime", told["Handler"]]
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __call__(self, told: dict[str, Any]) -> dict[str, Any]:
-        assert self.process.stdin
-        assert self.process.stdout
-        print(json.dumps(told), file=self.process.stdin, flush=True)
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-    def end(self) -> None:
-        self.process.communicate()
-
-
-def allowed(cloudformation: dict[str, Any], name: str) -> list[str]:
-    """Give the actions that a function's role allows."""
-    resources = cloudformation["Resources"]
-    role = resources[f"{name}Role"]["Properties"]
-    policies = [one["PolicyDocument"] for one in role.get("Policies", [])]
-    policies += [
-        resources[one["Ref"]]["Properties"]["PolicyDocument"]
-        for one in role["ManagedPolicyArns"]
-        if isinstance(one, dict) and "Ref" in one
-    ]
-    statements = [one["Fn::If"][1] if "Fn::If" in one else one for policy in policies for one in policy["Statement"]]
-    actions = [one["Action"] if isinstance(one["Action"], list) else [one["Action"]] for one in statements]
-    return sorted(action for some in actions for action in some)
-
-
 @pytest.fixture(scope="module")
-def functions(
-    local_aws: dict[str, Any], created: Created, cloudformation: dict[str, Any]
-) -> Iterator[Callable[..., Function]]:
-    """Starts a function of the stack, by its logical id, with what Lambda would give it."""
-    known = {one["FunctionName"]: one for one in boto3.client("lambda", **local_aws).list_functions()["Functions"]}
-    started: list[Function] = []
-
-    def start(name: str, **changes: str) -> Function:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_ENDPOINT_URL": local_aws["endpoint_url"],
-            "ALLOWED_ACTIONS": json.dumps(allowed(cloudformation, name)),
-            **changes,
-        }
-        started.append(Function(dict(known[created.resources[name]]), environment))
-        return started[-1]
-
-    yield start
-    for function in started:
-        function.end()
-
-
-@pytest.fixture(scope="module")
-def hud(functions: Callable[..., Function]) -> Iterator[str]:
+def hud(functions: Callable[..., LambdaFunction]) -> Iterator[str]:
     """HUD's function behind a loopback address, which plays API Gateway."""
     function = functions("HudFunction")
 
@@ -124,7 +58,7 @@ def hud(functions: Callable[..., Function]) -> Iterator[str]:
 
 
 def test_a_result_goes_through_all_functions_to_the_page(
-    functions: Callable[..., Function],
+    functions: Callable[..., LambdaFunction],
     hud: str,
     created: Created,
     local_aws: dict[str, Any],
