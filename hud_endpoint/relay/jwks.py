@@ -5,26 +5,28 @@ Discovery follows OpenID Connect Discovery 1.0 section 4, keys are RFC 7517 JWK 
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import jwt
-import orjson
 import requests
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from urllib3.exceptions import HTTPError
 
 from hud_endpoint.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 FRESH_SECONDS = 3600.0
 COOL_DOWN_SECONDS = 30.0  # an attacker who invents kids makes us ask the issuer at most this often
 _TIMEOUT = (3.05, 5.0)
 _MAX_BYTES = 512 * 1024
+_KEY_BITS = range(2048, 16_384 + 1)  # RFC 7518, 3.3, asks for 2,048 or more; OpenSSL verifies with no more than 16,384
+_EXPONENT_BITS = 64  # what OpenSSL takes with a large key; issuers use 65537
 # What an issuer that is down, or talks nonsense, ends in; urllib3's own errors come while the body is being read.
 _FAILURES = (
     requests.RequestException,
@@ -34,6 +36,7 @@ _FAILURES = (
     LookupError,
     TypeError,
     AttributeError,
+    RecursionError,
 )
 
 
@@ -87,7 +90,9 @@ class KeySet:
             keys_url = str(discovery["jwks_uri"])
             if urlsplit(keys_url).scheme != urlsplit(self._issuer).scheme:
                 raise ValueError("keys of an https issuer come over https")
-            fresh = dict(_usable(self._get(keys_url)["keys"]))
+            fresh: dict[str, jwt.PyJWK] = {}
+            for kid, key in _usable(self._get(keys_url)["keys"]):
+                fresh.setdefault(kid, key)  # an entry that repeats a kid takes nothing from the one before it
         except _FAILURES:
             return  # stale keys still verify; the cool-down paces the next try
         if fresh:
@@ -100,12 +105,34 @@ class KeySet:
             body = response.raw.read(_MAX_BYTES + 1, decode_content=True)
         if len(body) > _MAX_BYTES:
             raise ValueError("too large")
-        return orjson.loads(body)
+        # Not orjson, which refuses a whole document for one lone surrogate; no number of a key set is used.
+        return json.loads(body, parse_int=float)
 
 
-def _usable(keys: Iterable[dict[str, Any]]) -> Iterator[tuple[str, jwt.PyJWK]]:
-    """Give the RSA signing keys: nothing else may verify an RS256 signature. A malformed one spoils no other."""
-    for jwk in keys:
-        if jwk.get("kty") == "RSA" and jwk.get("use", "sig") == "sig" and isinstance(jwk.get("kid"), str):
-            with suppress(jwt.PyJWTError):
-                yield jwk["kid"], jwt.PyJWK(jwk, algorithm="RS256")
+def _usable(keys: object) -> Iterator[tuple[str, jwt.PyJWK]]:
+    """Yield the RSA signing keys by `kid`, the only ones that may verify an RS256 signature.
+
+    An entry that is something else, or malformed, is left out alone. Raises TypeError where `keys` is no list.
+    """
+    if not isinstance(keys, list):
+        raise TypeError("keys must be a list")
+    for entry in keys:
+        key = _signing_key(entry)
+        if key is not None:
+            yield entry["kid"], key
+
+
+def _signing_key(entry: object) -> jwt.PyJWK | None:
+    """Return the public key of one entry of a key set, or None for what can't verify a signature."""
+    if not isinstance(entry, dict) or entry.get("kty") != "RSA" or entry.get("use", "sig") != "sig":
+        return None
+    if not isinstance(entry.get("kid"), str) or "d" in entry:  # a private key that is published proves nothing
+        return None
+    try:
+        key = jwt.PyJWK({name: entry[name] for name in ("kty", "n", "e")}, algorithm="RS256")
+    except (jwt.PyJWTError, LookupError, ValueError, TypeError, ArithmeticError):
+        return None
+    public = key.key
+    if not isinstance(public, RSAPublicKey) or public.key_size not in _KEY_BITS:
+        return None
+    return key if public.public_numbers().e.bit_length() <= _EXPONENT_BITS else None

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import threading
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay import jwks
 from hud_endpoint.relay.jwks import COOL_DOWN_SECONDS, FRESH_SECONDS, KeySet
 from tests.hud_endpoint.relay.issuer import DISCOVERY, JWKS, Issuer, private_key, public_jwk
+from tests.hud_endpoint.samples import ABSENT
 from tests.hud_endpoint.web import Answer, Web, as_json
 
 if TYPE_CHECKING:
@@ -235,3 +240,82 @@ def test_other_keys_beside_a_good_one_are_left_out(keys: KeySet, issuer: Issuer)
 def test_an_rsa_key_verifies_rs256_whatever_it_says_of_itself(keys: KeySet, issuer: Issuer) -> None:
     issuer.publish(public_jwk("main", alg="RS512"))
     assert keys.key("main").algorithm_name == "RS256"
+
+
+def number(value: int) -> str:
+    """A number as a JWK has it."""
+    return base64.urlsafe_b64encode(value.to_bytes(-(-value.bit_length() // 8) or 1, "big")).rstrip(b"=").decode()
+
+
+def bad(**changes: Any) -> dict[str, Any]:
+    """A key like the good one but for these members, under a kid of its own; ABSENT takes one out."""
+    entry = public_jwk("main", **{"kid": "bad", **changes})
+    return {name: value for name, value in entry.items() if value is not ABSENT}
+
+
+@cache
+def small_key() -> dict[str, Any]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key()  # noqa: S505 - it must be refused
+    return {**RSAAlgorithm.to_jwk(key, as_dict=True), "kid": "bad"}
+
+
+MODULUS = private_key("main").public_key().public_numbers().n
+WRONG_NUMBERS: list[Any] = [None, 12, 1.5, True, [], {}, "", "***", "é", "\ud800", "A", number(0), number(1)]
+BROKEN: dict[str, Any] = {
+    "null": None,
+    "text": "x",
+    "a number": 1,
+    "true": True,
+    "a list": [public_jwk("main")],
+    "empty": {},
+    "of an unknown type": {"kty": "AKP", "alg": "ML-DSA-65", "kid": "bad", "pub": "AAAA"},
+    "of no type": bad(kty=ABSENT),
+    "its type a list": bad(kty=["RSA"]),
+    "a symmetric key": {"kty": "oct", "k": "c2VjcmV0", "kid": "bad"},
+    "for encryption": bad(use="enc"),
+    "its use a list": bad(use=["sig"]),
+    "its use null": bad(use=None),
+    "without kid": bad(kid=ABSENT),
+    "its kid a number": bad(kid=1),
+    "its kid a list": bad(kid=["bad"]),
+    "its kid half a character": bad(kid="\ud800"),
+    **{f"{name} missing": bad(**{name: ABSENT}) for name in ("n", "e")},
+    **{f"{name} {value!r:.12}": bad(**{name: value}) for name in ("n", "e") for value in WRONG_NUMBERS},
+    "n tiny": bad(n=number(3233)),
+    "n of 1,024 bits": small_key(),
+    "n of 17,000 bits": bad(n=number((1 << 17_000) + 1)),
+    "n of two million bits": bad(n=number((1 << 2_000_000) + 1)),
+    "e even": bad(e=number(2)),
+    "e beyond n": bad(e=number(MODULUS + 2)),
+    "e of 2,000 bits": bad(e=number((1 << 2000) + 1)),
+    "e of 70 bits": bad(e=number((1 << 70) + 1)),
+    "a private key": {**RSAAlgorithm.to_jwk(private_key("main"), as_dict=True), "kid": "bad"},
+    "half a private key": bad(d="AQ"),
+    "a wrong private key": bad(d="AQ", p="AQ", q="AQ", dp="AQ", dq="AQ", qi="AQ"),
+}
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("entry", BROKEN.values(), ids=BROKEN)
+def test_a_broken_entry_costs_itself_alone(keys: KeySet, issuer: Issuer, entry: Any, place: str) -> None:
+    good = public_jwk("main")
+    issuer.publish(*([entry, good] if place == "before" else [good, entry]))
+    assert code(keys, "main") == "found"
+    assert code(keys, "bad") == "invalid_token"
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("entry", [one for one in BROKEN.values() if isinstance(one, dict)])
+def test_a_broken_entry_under_the_name_of_a_good_one_does_not_displace_it(
+    keys: KeySet, issuer: Issuer, entry: dict[str, Any], place: str
+) -> None:
+    good, same_name = public_jwk("main"), {**entry, "kid": "main"}
+    issuer.publish(*([same_name, good] if place == "before" else [good, same_name]))
+    found: Any = keys.key("main").key
+    assert found.public_numbers().n == MODULUS
+
+
+def test_a_number_of_more_digits_than_python_reads_costs_its_entry_alone(keys: KeySet, issuer: Issuer) -> None:
+    good = json.dumps(public_jwk("main"))
+    issuer.web.answers[JWKS] = Answer(body=f'{{"keys": [{{"kid": {"9" * 10_000}}}, {good}]}}'.encode())
+    assert code(keys, "main") == "found"
