@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from hud_endpoint import aws
-from hud_endpoint.http import answer_errors
+from hud_endpoint.http import answer_errors, redirect_slashes_by_path
 from hud_endpoint.lazy_app import LazyApp
 from hud_endpoint.logs import set_up
 from hud_endpoint.openapi.document import document
@@ -73,6 +73,7 @@ def relay(settings: RelaySettings | None = None) -> Starlette:
     worker = OutboxWorker(parts.outbox, parts.handler, parts.sweeper, parts.metrics)
     app = Starlette(routes=_routes(operations), lifespan=worker.lifespan)
     answer_errors(app, "detail")
+    redirect_slashes_by_path(app)
     app.routes.extend(docs_routes(lambda: document("oot-hud relay", operations, "detail")))
     return app
 
@@ -144,6 +145,7 @@ def hud(settings: HudSettings | None = None) -> Starlette:
     app = Starlette(routes=[*_routes(operations), Route("/", home)], lifespan=pages.lifespan)
     answer_errors(app, "error")
     app.router.default = pages  # behind the routes, so that a wrong method of theirs is 405
+    redirect_slashes_by_path(app)
     app.routes.extend(docs_routes(lambda: document("oot-hud", operations, "error", pages.built().openapi())))
     return app
 
@@ -170,6 +172,7 @@ def _pages(settings: HudSettings) -> FastAPI:
     reader = ClickHouseReader(connect, RunningJobs(aws.prompt_dynamodb(), settings.results_table), criteria)
     app = FastAPI(title="oot-hud", docs_url=None, redoc_url=None, openapi_url=None)
     answer_errors(app, "error")
+    redirect_slashes_by_path(app)
     app.include_router(data_router(reader))
     app.include_router(embeds_router(reader, settings.hud_public_url))
     app.include_router(saved_query_router(connect))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match
 
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.gzip_body import inflate, too_large
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,30 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body) if encoding == "identity" else await run_in_threadpool(inflate, bytes(body), limit)
 
 
+def redirect_slashes_by_path(app: Starlette) -> None:
+    """Redirect from a path with slashes at its end to the one without, where that is a route's, by its path alone.
+
+    Starlette's own redirect leads to the host that the request names, which is whatever its sender put there. Call it
+    when the router's default is set.
+    """
+    app.router.redirect_slashes = False
+    default = app.router.default
+
+    def is_route(scope: Scope, path: str) -> bool:
+        return any(route.matches({**scope, "path": path})[0] is not Match.NONE for route in app.routes)
+
+    async def redirect(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            path = "/" + scope["path"].strip("/")  # a browser takes what follows two slashes for a host
+            if path != scope["path"] and is_route(scope, path):
+                query = scope["query_string"].decode("latin-1")
+                await RedirectResponse(f"{quote(path)}{'?' * bool(query)}{query}")(scope, receive, send)
+                return
+        await default(scope, receive, send)
+
+    app.router.default = redirect
+
+
 def as_json(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Give a JSON answer."""
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
@@ -61,14 +88,14 @@ def answer_errors(app: Starlette, field: str) -> None:
 
     async def http_error(request: Request, error: HTTPException) -> Response:
         code, text = _BY_STATUS.get(error.status_code, ("internal_error", "The request could not be handled."))
-        message = text.format(path=request.url.path[:200], method=request.method[:20])
+        message = text.format(path=request.scope["path"][:200], method=request.method[:20])
         return as_json({field: message, "code": code}, error.status_code, error.headers)
 
     async def gone(_request: Request, _error: Exception) -> Response:
         return Response(status_code=400)  # nobody is left to read it
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        log.error("unforeseen error", exc_info=error, extra={"path": request.url.path})
+        log.error("unforeseen error", exc_info=error, extra={"path": request.scope["path"]})
         told = "Something broke on our side. Send it again: the same callback never counts twice."
         return refusal(RefusedError("internal_error", told), field)
 

@@ -62,7 +62,7 @@ class HudSettings(_Settings):
     clickhouse_url: str = Field(default="http://127.0.0.1:8123", description="http(s)://[user[:password]@]host[:port]")
     banner: str = Field(default="", description="A line on top of every page, for an announcement")
     retention_days: int = Field(default=100, ge=1, description="Days after which DynamoDB may expire a record")
-    hud_public_url: str = Field(default="", description="Where people see HUD; default: the host that is asked")
+    hud_public_url: str = Field(default="", description="Where people see HUD; default: feeds hold paths")
     readiness_days: Annotated[Literal[7, 14, 30], BeforeValidator(_whole)] = Field(
         default=14, description="Days that level readiness is judged over: 7, 14 or 30, which the rollup knows"
     )

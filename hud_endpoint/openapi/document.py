@@ -40,8 +40,12 @@ class Operation:
     aliases: tuple[str, ...] = field(default=())
 
     def routes(self) -> list[Route]:
-        """The routes that serve it."""
-        return [Route(path, self.endpoint, methods=[self.method]) for path in (self.path, *self.aliases)]
+        """Return the routes that serve it, at each path with and without a slash at its end.
+
+        No redirect to the path without: a client that does not follow it takes the 307 for success.
+        """
+        paths = [path + slash for path in (self.path, *self.aliases) for slash in ("", "/")]
+        return [Route(path, self.endpoint, methods=[self.method]) for path in paths]
 
 
 def document(

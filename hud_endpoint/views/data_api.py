@@ -65,7 +65,7 @@ def data_router(reader: Reader) -> APIRouter:
 
 def _twin(request: Request, page: Page, table: Table, name: str) -> Response:
     last_good = page.freshness.last_good
-    if request.url.path.endswith(".csv"):
+    if request.scope["path"].endswith(".csv"):
         media_type = "text/csv; charset=utf-8; header=present"
         return answer(request, csv_twin.write_csv(table), media_type, last_good=last_good, filename=f"{name}.csv")
     return answer(request, orjson.dumps(page, option=orjson.OPT_UTC_Z), "application/json", last_good=last_good)

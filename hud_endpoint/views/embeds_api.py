@@ -28,13 +28,12 @@ _BADGE_KEPT = "public, max-age=300"
 def embeds_router(
     reader: ClickHouseReader, public_url: str = "", now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> APIRouter:
-    """Build the routes; `public_url` is the pages' origin for feeds, by default the one that they are asked at."""
+    """Build the routes; `public_url` is the pages' origin for feeds, whose links are paths where it is empty."""
     router = APIRouter(tags=["data"])
 
     async def feed(request: Request, repo: str) -> Response:
         rows, last_good = await reader.rows("oot_new_failures", days=FEED_DAYS, limit=FEED_ENTRIES, repo=repo)
-        base = (public_url or str(request.base_url)).rstrip("/")
-        body = write_feed(rows, repo=repo, path=request.scope["raw_path"].decode("ascii"), base=base, now=now())
+        body = write_feed(rows, repo=repo, base=public_url.rstrip("/"), now=now())
         return answer(request, body, "application/atom+xml; charset=utf-8", last_good=last_good)
 
     @router.get("/oot.atom")
@@ -64,6 +63,7 @@ def embeds_router(
     async def crcr(request: Request) -> Response:
         """Lead CRCR's addresses to ours, quoted as they came."""
         path = request.scope["raw_path"].decode("ascii").partition("?")[0].removeprefix("/crcr").rstrip("/")
-        return RedirectResponse(f"/oot{path}{'?' * bool(request.url.query)}{request.url.query}", status_code=308)
+        query = request.scope["query_string"].decode("latin-1")
+        return RedirectResponse(f"/oot{path}{'?' * bool(query)}{query}", status_code=308)
 
     return router

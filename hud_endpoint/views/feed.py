@@ -20,19 +20,21 @@ _AUTHORITY = "tag:pytorch.org,2026:oot"  # a tag URI (RFC 4151): ids never chang
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_feed(rows: Sequence[Mapping[str, Any]], *, repo: str, path: str, base: str, now: datetime) -> bytes:
-    """Give the feed of rows of oot_new_failures, newest first; `repo` is "" for all backends.
+def write_feed(rows: Sequence[Mapping[str, Any]], *, repo: str, base: str, now: datetime) -> bytes:
+    """Return the feed of rows of oot_new_failures, newest first; `repo` is "" for all backends.
 
-    `base` is the pages' origin without a slash at the end, `path` the feed's own.
+    `base` is the pages' origin without a slash at the end, or "": the links are then paths, which readers resolve
+    against the address that they fetched. It is never taken from the request, whose Host header anybody may set.
     """
+    page = backend_path(repo) if repo else "/oot"
     feed = ET.Element("feed", xmlns=_ATOM)
     title = f"New test failures on {repo}" if repo else "New test failures on out-of-tree backends"
     _text(feed, "id", f"{_AUTHORITY}/new-failures/{_digest(repo)}")
     _text(feed, "title", title)
     newest = utc(rows[0]["began_at"]) if rows else now.replace(hour=0, minute=0, second=0, microsecond=0)
     _text(feed, "updated", newest.isoformat())
-    ET.SubElement(feed, "link", rel="self", type="application/atom+xml", href=base + path)
-    ET.SubElement(feed, "link", rel="alternate", type="text/html", href=base + (backend_path(repo) if repo else "/oot"))
+    ET.SubElement(feed, "link", rel="self", type="application/atom+xml", href=f"{base}{page}.atom")
+    ET.SubElement(feed, "link", rel="alternate", type="text/html", href=base + page)
     _text(ET.SubElement(feed, "author"), "name", "PyTorch out-of-tree CI")
     for row in rows:
         _entry(feed, row, base)

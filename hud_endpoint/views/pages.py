@@ -79,7 +79,7 @@ class Pages:
             problem = {
                 "problem": error,
                 "heading": _HEADINGS.get(error.code, "This page can't be shown"),
-                "ways_out": _ways_out(request.url.path, error),
+                "ways_out": _ways_out(request.scope["path"], error),
             }
             return await self._render(request, "problem.html", problem, error.status)
         return await self._render(request, template, {"page": page, **values(page)}, origin=origin)
