@@ -14,6 +14,7 @@ CODES: dict[str, int] = {
     "no_dispatch": 400,
     "dispatch_conflict": 409,
     "body_too_large": 413,
+    "body_too_slow": 408,
     "invalid_encoding": 400,
     "unsupported_encoding": 415,
     "conflicting_completion": 409,

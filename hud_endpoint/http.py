@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BODY_SECONDS = 10.0  # until a body is there, and a second more for each so many bytes of it that have come
+BODY_BYTES_A_SECOND = 20_000
+
 _BY_STATUS = {
     404: ("not_found", "There is nothing at this path: {path}."),
     405: ("method_not_allowed", "{path} does not take {method}."),
@@ -34,8 +38,8 @@ _BY_STATUS = {
 async def read_body(request: Request, limit: int) -> bytes:
     """Read the body while counting: a chunked one, a lying Content-Length or a bomb in gzip gains nothing.
 
-    Raises RefusedError `body_too_large` above `limit` bytes as they come or inflated, `unsupported_encoding` and
-    `invalid_encoding`.
+    Raises RefusedError `body_too_large` above `limit` bytes as they come or inflated, `body_too_slow` for one that
+    takes longer than BODY_SECONDS and BODY_BYTES_A_SECOND allow, `unsupported_encoding` and `invalid_encoding`.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower() or "identity"
     if encoding not in ("identity", "gzip", "x-gzip"):
@@ -44,10 +48,20 @@ async def read_body(request: Request, limit: int) -> bytes:
     if announced.isdecimal() and (len(announced) > 15 or int(announced) > limit):
         raise too_large(limit)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large(limit)
+    latest = asyncio.get_running_loop().time() + BODY_SECONDS
+    try:
+        async with asyncio.timeout_at(latest) as deadline:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise too_large(limit)
+                deadline.reschedule(latest + len(body) / BODY_BYTES_A_SECOND)
+    except TimeoutError:
+        raise RefusedError(
+            "body_too_slow",
+            f"The body did not come in time ({len(body):,} bytes did): send it in one go, or look for what slows the "
+            "network down.",
+        ) from None
     return bytes(body) if encoding == "identity" else await run_in_threadpool(inflate, bytes(body), limit)
 
 
@@ -121,6 +135,8 @@ def _answer_wrong_parameters(app: Starlette, field: str) -> None:
 def refusal(error: RefusedError, field: str) -> Response:
     """Give the answer that a refusal is."""
     headers = {"retry-after": str(error.retry_after)} if error.retry_after is not None else {}
+    if error.code == "body_too_slow":
+        headers["connection"] = "close"  # else the rest could go on coming as slowly
     if error.code == "unsupported_encoding":
         headers["accept-encoding"] = "gzip"  # RFC 9110, 15.5.16
     return as_json({field: error.message, "code": error.code}, error.status, headers)

@@ -6,7 +6,9 @@ import gzip
 import json
 import logging
 import socket
+import time
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ import requests
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from hud_endpoint import http
 from hud_endpoint.errors import CODES, RefusedError
 from hud_endpoint.http import answer_errors, as_json, read_body
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, new_repo, relay_payload
@@ -167,6 +170,73 @@ def test_a_caller_who_leaves_is_no_error_of_ours(url: str, caplog: pytest.LogCap
             connection.sendall(f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: 50\r\n\r\n{{".encode())
         wait_for(lambda: posted(url, b"x", None)[0] == 200, "the server")
     assert not caplog.records
+
+
+def trickle(url: str, head: str, piece: bytes, pause: float) -> tuple[int, dict[str, Any], float]:
+    """Send a body piece by piece until the server closes; gives the status, the answer and the seconds it took."""
+    place = urlsplit(url)
+    started, answer = time.monotonic(), b""
+    with socket.create_connection((str(place.hostname), place.port or 80)) as connection:
+        connection.settimeout(pause)
+        start = f"POST {place.path or '/'} HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: 99000\r\n{head}\r\n"
+        connection.sendall(start.encode())
+        while time.monotonic() - started < 30:
+            try:
+                read = connection.recv(65536)
+            except TimeoutError:
+                with suppress(OSError):  # closed: what it said is read in the next round
+                    connection.sendall(piece)
+                continue
+            if not read:
+                break
+            answer += read
+        else:
+            raise AssertionError("the server still waits")
+    return int(answer.split()[1]), json.loads(answer.partition(b"\r\n\r\n")[2]), time.monotonic() - started
+
+
+class TestSlowBodies:
+    @pytest.fixture
+    def allowance(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http, "BODY_SECONDS", 0.5)
+
+    @pytest.mark.usefixtures("allowance")
+    @pytest.mark.parametrize("piece", [b"", b" "], ids=["nothing", "bytes"])
+    def test_one_that_only_trickles_is_refused_and_its_connection_closed(self, url: str, piece: bytes) -> None:
+        status, told, seconds = trickle(url, "", piece, 0.1)
+        assert (status, told["code"]) == (408, "body_too_slow")
+        assert 0.5 <= seconds < 5
+
+    @pytest.mark.usefixtures("allowance")
+    @pytest.mark.parametrize("chunk", [b"1\r\n \r\n", b"1;" + b"x" * 500 + b"\r\n \r\n"], ids=["chunks", "extensions"])
+    def test_neither_is_a_chunked_one_waited_for(self, url: str, chunk: bytes) -> None:
+        place = urlsplit(url)
+        with socket.create_connection((str(place.hostname), place.port or 80), timeout=10) as connection:
+            start = f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\ntransfer-encoding: chunked\r\n\r\n"
+            connection.sendall(start.encode() + chunk)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+    @pytest.mark.usefixtures("allowance")
+    def test_one_that_comes_slowly_but_steadily_is_taken(self, url: str) -> None:
+        def pieces() -> Iterator[bytes]:
+            for _ in range(8):
+                time.sleep(0.1)
+                yield b"x" * 10_000  # five times what it must send
+
+        answer = requests.post(url, data=pieces(), timeout=10)
+        assert (answer.status_code, answer.json()) == (200, {"length": 80_000})
+
+    @pytest.mark.parametrize("half", ["hud", "relay"])
+    def test_both_halves_answer_a_byte_every_three_seconds(self, stack: Stack, half: str) -> None:
+        if half == "hud":
+            path, head = "/api/oot/results", f"x-hud-internal-bot: {stack.state['internal_api_token']}\r\n"
+        else:
+            asked = {"repo": stack.state["sample_repo"], "claims": {"run_id": "7"}}
+            minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=10).json()["token"]
+            path, head = "/github/callback", f"authorization: Bearer {minted}\r\n"
+        status, told, seconds = trickle(stack.state[f"{half}_url"] + path, head, b" ", 3)
+        assert (status, told["code"]) == (408, "body_too_slow")
+        assert seconds < 20
 
 
 @pytest.mark.parametrize(("broken", "status"), [(False, 200), (True, 400)])
