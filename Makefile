@@ -2,6 +2,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 PY := .venv/bin/python
+export PYTHONPATH := $(CURDIR):$(CURDIR)/scripts
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 .DEFAULT_GOAL := help
 .PHONY: help demo smoke up down test lint unit bench schema dist audit lock setup clean
@@ -10,16 +11,16 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## Take one real result from a job to the dashboard, and stay up (JUNIT=glob: your own reports)
-	@$(PY) -m scripts.local.demo $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
+	@$(PY) -m oot_local.demo $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
 
 smoke: setup ## The demo as a check: exits 0 only if the result was read back from ClickHouse
-	@$(PY) -m scripts.local.demo --exit $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
+	@$(PY) -m oot_local.demo --exit $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
 
 up: setup ## Run the local stack in the foreground (ARGS='--hud-port 8080')
-	@$(PY) -m scripts.local.stack up $(ARGS)
+	@$(PY) -m oot_local.stack up $(ARGS)
 
 down: setup ## Stop a stack that runs elsewhere
-	@$(PY) -m scripts.local.stack down $(ARGS)
+	@$(PY) -m oot_local.stack down $(ARGS)
 
 test: lint unit ## Every check and every test
 
@@ -27,7 +28,7 @@ lint: setup ## ruff, mypy, actionlint, zizmor and the schemas of workflows and a
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check --quiet .
 	$(PY) -m mypy
-	$(PY) -m scripts.local.node node .ci/lint-workflows.mjs
+	$(PY) -m oot_local.node node .ci/lint-workflows.mjs
 	.venv/bin/zizmor --offline --no-progress --quiet --persona pedantic .github actions
 	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-actions actions/*/action.yml
@@ -39,10 +40,10 @@ bench: setup ## Measure the design's budgets on this machine (ARGS=--quick)
 	@$(PY) -m benchmarks $(ARGS)
 
 schema: setup ## Write the JSON Schemas of the wire contract to docs/schema
-	$(PY) -m scripts.ops.export_schema docs/schema
+	$(PY) -m oot_ops.export_schema docs/schema
 
 dist: setup .venv/release/.installed ## Build a release into dist/: source, Lambda zip, SBOM, checksums (ARGS='--tag v0.1.0')
-	@$(PY) -m scripts.ops.build_release --cyclonedx .venv/release/bin/cyclonedx-py $(ARGS)
+	@$(PY) -m oot_ops.build_release --cyclonedx .venv/release/bin/cyclonedx-py $(ARGS)
 
 audit: .venv/release/.installed ## Look our locked packages up in the public lists of vulnerabilities (needs the internet)
 	.venv/release/bin/pip-audit --disable-pip --require-hashes --progress-spinner off -r requirements.txt -r requirements-dev.txt
@@ -70,10 +71,10 @@ setup: .venv/.installed node_modules/.installed
 	@touch $@
 
 node_modules/.installed: package-lock.json requirements-node.txt | .venv/.installed
-	@$(PY) -m scripts.local.node --check >/dev/null 2>&1 || { echo "No Node 20 or newer here: installing the one from its wheel …"; $(PIP_INSTALL) requirements-node.txt; }
-	@$(PY) -m scripts.local.node npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@$(PY) -m oot_local.node --check >/dev/null 2>&1 || { echo "No Node 20 or newer here: installing the one from its wheel …"; $(PIP_INSTALL) requirements-node.txt; }
+	@$(PY) -m oot_local.node npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 clean: ## Remove what make made: .venv, node_modules, .local and caches
-	@test ! -e .local/stack.lock || ! $(PY) -m scripts.local.stack down 2>/dev/null || true
+	@test ! -e .local/stack.lock || ! $(PY) -m oot_local.stack down 2>/dev/null || true
 	rm -rf .venv node_modules .local dist .mypy_cache .ruff_cache .hypothesis .pytest_cache

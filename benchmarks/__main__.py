@@ -32,7 +32,7 @@ from benchmarks import (
     table,
     test_stats,
 )
-from scripts.local.stack import stop_on_sigterm
+from oot_local.stack import stop_on_sigterm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -30,7 +30,7 @@ PROGRAMS = (
     ("cold start of HUD, with its pages", _PAGES, False),
     ("cold start of the outbox", _HANDLER.format("outbox"), True),
     ("cold start of the sweeper", _HANDLER.format("sweep"), True),
-    ("cold start of the replicator", "import scripts.replicator.dynamo_to_clickhouse", True),
+    ("cold start of the replicator", "import oot_replicator.dynamo_to_clickhouse", True),
 )
 
 
@@ -88,7 +88,7 @@ def _environment(folder: Path) -> dict[str, str]:
     allowlist.write_text("L2:\n  - example-org/torch-sample\n")
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return env | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "INTERNAL_API_TOKEN": "x" * 16,

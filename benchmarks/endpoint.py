@@ -20,7 +20,7 @@ from benchmarks.machine import usable_cores
 from benchmarks.result import Budget, Row
 from benchmarks.timing import median, percentile
 from hud_endpoint.results.api import TOKEN_HEADER
-from scripts.local.processes import free_port
+from oot_local.processes import free_port
 
 if TYPE_CHECKING:
     from benchmarks.result import Say

@@ -1,4 +1,4 @@
-"""JUnit parsing: cases/s of scripts/runner/junit.py, and its peak memory by the size of the report.
+"""JUnit parsing: cases/s of scripts/oot_runner/junit.py, and its peak memory by the size of the report.
 
 The same generated files go through ours and through the standard library's way, in alternating runs in this process;
 medians. Twice: against ElementTree.parse + findall, which does as much as ours; and against the whole baseline of the
@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 from benchmarks import reports
 from benchmarks.result import Budget, Row
 from benchmarks.timing import alternate, median, python, seconds
-from scripts.runner import junit
+from oot_runner import junit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ PEAK = Budget("at most", 64)
 # ours. Elsewhere ru_maxrss it is (in bytes on macOS).
 _PEAK = """
 import sys
-from scripts.runner import junit
+from oot_runner import junit
 assert junit.summarize(sys.argv[1:]).total
 try:
     peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0]

@@ -21,8 +21,8 @@ from benchmarks.result import BenchmarkError, Budget, Row
 from benchmarks.servers import refuse_real_services
 from benchmarks.timing import median, percentile
 from hud_endpoint.clickhouse.connection import connect
-from scripts.local import stack
-from scripts.local.github import register_dispatch
+from oot_local import stack
+from oot_local.github import register_dispatch
 
 if TYPE_CHECKING:
     from benchmarks.result import Say

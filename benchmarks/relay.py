@@ -20,7 +20,7 @@ from benchmarks.latency import Prepared, prepare
 from benchmarks.result import BenchmarkError, Row
 from benchmarks.servers import refuse_real_services
 from benchmarks.timing import median, percentile
-from scripts.local import stack
+from oot_local import stack
 
 if TYPE_CHECKING:
     from benchmarks.result import Say

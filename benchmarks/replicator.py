@@ -17,8 +17,8 @@ from benchmarks.result import BenchmarkError, Budget, Row
 from benchmarks.servers import clickhouse
 from benchmarks.timing import cpu_seconds, median, seconds
 from hud_endpoint.clickhouse.ddl import insert_columns
-from scripts.replicator.rows.transform import Transform
-from scripts.replicator.writing.writer import TABLE, Writer
+from oot_replicator.rows.transform import Transform
+from oot_replicator.writing.writer import TABLE, Writer
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

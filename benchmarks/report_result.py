@@ -115,7 +115,7 @@ class _Job:
     def __init__(self, folder: Path, server: _Server, cases: int) -> None:
         self._server = server
         self._workspace = folder / "workspace"
-        self._script = folder / "action" / "scripts" / "runner"
+        self._scripts = folder / "action" / "scripts"
         self._workspace.mkdir()
         reports.write(self._workspace, cases)
         self._copy()
@@ -129,14 +129,15 @@ class _Job:
         return self._run("completed")
 
     def _copy(self) -> None:
-        shutil.rmtree(self._script, ignore_errors=True)
-        runner = ROOT / "scripts" / "runner"
-        shutil.copytree(runner, self._script, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.rmtree(self._scripts, ignore_errors=True)
+        runner = self._scripts / "oot_runner"
+        shutil.copytree(ROOT / "scripts" / "oot_runner", runner, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "scripts" / "report_result.py", self._scripts)
 
     def _run(self, status: str) -> float:
         """Seconds of the process outside of its connections."""
         self._server.spent.clear()
-        script = str(self._script / "report_result.py")
+        script = str(self._scripts / "report_result.py")
         env = self._env | {"OOT_STATUS": status}
         taken, printed = python("-E", "-s", "-X", "utf8", script, env=env, cwd=self._workspace)
         deadline = time.monotonic() + 5

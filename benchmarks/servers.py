@@ -16,7 +16,7 @@ from benchmarks.result import BenchmarkError
 from benchmarks.timing import ROOT
 from hud_endpoint.clickhouse import ddl
 from hud_endpoint.clickhouse.connection import connect
-from scripts.local.processes import Process, free_port
+from oot_local.processes import Process, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ def refuse_real_services() -> None:
 @contextmanager
 def process(name: str, argv: Sequence[str], folder: Path, ready_url: str) -> Iterator[Process]:
     """Hold a Python child up while the block runs; it answers at `ready_url`. Raises LocalError when it doesn't."""
-    env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+    env = dict(os.environ) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"}
     child = Process(name, [sys.executable, *argv], env, folder / f"{name}.log", lambda: _answers(ready_url))
     try:
         child.start()
@@ -56,7 +56,7 @@ def clickhouse() -> Iterator[Client]:
     port = free_port(0, "clickhouse")
     with tempfile.TemporaryDirectory(prefix="oot-hud-bench-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        argv = ["-m", "scripts.local.clickhouse_server", str(folder / "clickhouse"), str(port)]
+        argv = ["-m", "oot_local.clickhouse_server", str(folder / "clickhouse"), str(port)]
         with process("clickhouse", argv, folder, f"http://127.0.0.1:{port}/ping"):
             client = connect(f"http://127.0.0.1:{port}", read_timeout=300)
             try:

@@ -19,10 +19,10 @@ from benchmarks import reports
 from benchmarks.junit import PEAK
 from benchmarks.result import Budget, Row
 from benchmarks.timing import alternate, cpu_seconds, median, python
-from scripts.privileged.limits import Limits
-from scripts.privileged.reading.case_rows import Identity
-from scripts.privileged.reading.report import read_report
-from scripts.privileged.reading.tables import Table, Waiting
+from oot_stats.limits import Limits
+from oot_stats.reading.case_rows import Identity
+from oot_stats.reading.report import read_report
+from oot_stats.reading.tables import Table, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

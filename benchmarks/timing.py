@@ -67,7 +67,7 @@ def python(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path = RO
 
     Raises BenchmarkError with its last words when it fails or takes longer than a minute.
     """
-    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)} if env is None else dict(env)
+    environment = dict(os.environ) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"} if env is None else dict(env)
     started = time.perf_counter()
     try:
         done = subprocess.run(

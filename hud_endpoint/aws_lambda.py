@@ -1,7 +1,7 @@
 """AWS Lambda's entry points: one handler for each thing that is deployed as a function.
 
 `hud_handler` and `relay_handler` answer API Gateway's HTTP API or a function URL. `sweep_handler` and `outbox_handler`
-are for schedules, once a minute each: they do what the relay's worker and `scripts.ops.sweep` do on a server.
+are for schedules, once a minute each: they do what the relay's worker and `oot_ops.sweep` do on a server.
 
 A handler is built when it is first named, which Lambda's runtime does while it starts a function: each function pays
 for its own parts, in the start-up phase, and a wrong setting ends the start with a sentence in the log.

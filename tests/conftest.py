@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -9,8 +11,8 @@ import pytest
 from hypothesis import settings
 
 from hud_endpoint.clickhouse.connection import connect
-from scripts.local import stack as local
-from scripts.ops.create_tables import RELAY_TABLE, dynamodb_tables
+from oot_local import stack as local
+from oot_ops.create_tables import RELAY_TABLE, dynamodb_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
 
+# Child processes find the same packages as the tests, whatever their folder is.
+os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(__file__).parents[1] / folder) for folder in (".", "scripts"))
 settings.register_profile("default", deadline=None, derandomize=True)  # the same examples on every machine
 settings.load_profile("default")
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from scripts.local.node import find_node
+from oot_local.node import find_node
 
 if TYPE_CHECKING:
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("actions/*/README.md")])
@@ -70,7 +70,7 @@ def test_make_lists_its_targets() -> None:
 def test_the_commands_by_hand_bring_a_result_home(stack: Stack) -> None:
     script = block_with("curl").replace("python=.venv/bin/python", f"python={sys.executable}")
     script = script.replace(".local/stack.json", f"{stack.folder}/stack.json")
-    script = re.sub(r"(scripts\.local\.github \w+)", rf"\1 --dir {stack.folder}", script)
+    script = re.sub(r"(oot_local\.github \w+)", rf"\1 --dir {stack.folder}", script)
     ran = bash(script)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert '"outcome":"delivered"' in ran.stdout
@@ -132,10 +132,10 @@ def test_hud_endpoint_imports_nothing_from_scripts_and_scripts_only_the_contract
     )
     of_the_relay = (*allowed, "hud_endpoint.relay")  # its own commands read its tables with its own code
     for file in ROOT.glob("hud_endpoint/**/*.py"):
-        assert not re.search(r"^\s*(?:from|import) scripts\b", file.read_text(), re.MULTILINE), file
+        assert not re.search(r"^\s*(?:from|import) oot_", file.read_text(), re.MULTILINE), file
     for file in ROOT.glob("scripts/**/*.py"):
         for imported in re.findall(r"^\s*(?:from|import) (hud_endpoint[\w.]*)", file.read_text(), re.MULTILINE):
-            permitted = of_the_relay if file.is_relative_to(ROOT / "scripts/ops") else allowed
+            permitted = of_the_relay if file.is_relative_to(ROOT / "scripts/oot_ops") else allowed
             assert imported.startswith(permitted), f"{file} imports {imported}"
 
 

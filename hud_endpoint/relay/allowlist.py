@@ -15,7 +15,7 @@ providers:                        # pipelines elsewhere, by their immutable ids,
     repo_map:
       "<project_id>": org/other
 
-`python -m scripts.ops.check_allowlist FILE` says what is wrong with one.
+`python -m oot_ops.check_allowlist FILE` says what is wrong with one.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.local.actions.job import UsesError
+from oot_local.actions.job import UsesError
 
 if TYPE_CHECKING:
-    from scripts.local.actions.job import UsesCall
+    from oot_local.actions.job import UsesCall
 
 USES = "actions/upload-artifact"
 INPUTS = {

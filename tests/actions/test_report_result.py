@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hud_endpoint import contract
-from scripts.local.actions.job import Job
-from scripts.local.actions.parser import ActionParser
-from tests.runner.conftest import CLIENT_PAYLOAD, SHA
-from tests.runner.web_server import Behaviour, WebServer, answer, drop, jwt
+from oot_local.actions.job import Job
+from oot_local.actions.parser import ActionParser
+from tests.oot_runner.conftest import CLIENT_PAYLOAD, SHA
+from tests.oot_runner.web_server import Behaviour, WebServer, answer, drop, jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from scripts.local.actions.results import StepResult
+    from oot_local.actions.results import StepResult
 
 ACTION = Path(__file__).parents[2] / "actions" / "report-result"
 PASSED = (
@@ -484,7 +484,7 @@ def test_a_newer_python_beside_an_old_one_is_found(make_job: MakeJob, server: We
 
 def test_a_hostile_environment_changes_nothing(make_job: MakeJob, server: WebServer) -> None:
     job = make_job(env={"PYTHONPATH": "shadow", "PYTHONSTARTUP": "x", "PYTHONIOENCODING": "ascii"})
-    for name in ("json", "messages", "inputs", "scripts"):
+    for name in ("json", "messages", "inputs", "oot_runner"):
         write(job, f"shadow/{name}.py", "raise SystemExit(f'{__name__} came from the workspace')")
         write(job, f"{name}.py", "raise SystemExit(f'{__name__} came from the workspace')")
     assert report(job, server, {}).outputs["outcome"] == "delivered"

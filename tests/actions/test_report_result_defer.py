@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hud_endpoint import contract
-from scripts.local.actions.job import Job, UsesCall, UsesError
-from scripts.local.actions.parser import ActionParser
-from tests.runner.conftest import CLIENT_PAYLOAD, SHA
+from oot_local.actions.job import Job, UsesCall, UsesError
+from oot_local.actions.parser import ActionParser
+from tests.oot_runner.conftest import CLIENT_PAYLOAD, SHA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from scripts.local.actions.results import StepResult
+    from oot_local.actions.results import StepResult
 
 ACTION = Path(__file__).parents[2] / "actions" / "report-result"
 REPORT = (
@@ -148,10 +148,10 @@ def test_a_wrong_mode_is_told(defer: Callable[..., StepResult], uploads: Uploads
 
 
 def test_outside_github_there_is_nothing_to_leave_it_in(tmp_path: Path) -> None:
-    from scripts.runner import deferral
-    from scripts.runner.ci import detect
-    from scripts.runner.messages import ReportError
-    from scripts.runner.settings import read
+    from oot_runner import deferral
+    from oot_runner.ci import detect
+    from oot_runner.messages import ReportError
+    from oot_runner.settings import read
 
     environ = {"OOT_STATUS": "completed", "OOT_MODE": "defer", "OOT_RUN_ID": "1", "OOT_WORKFLOW_NAME": "ci"}
     settings = read(environ)

@@ -9,18 +9,18 @@ import pytest
 import requests
 
 from hud_endpoint.contract import RESULTS_TABLE
-from scripts.local.actions.job import Job
-from scripts.local.actions.parser import ActionParser
-from scripts.local.github import register_dispatch
-from tests.runner.conftest import SHA
+from oot_local.actions.job import Job
+from oot_local.actions.parser import ActionParser
+from oot_local.github import register_dispatch
+from tests.oot_runner.conftest import SHA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.actions.results import StepResult
-    from scripts.local.stack import Stack
+    from oot_local.actions.results import StepResult
+    from oot_local.stack import Stack
 
 ACTION = Path(__file__).parents[2] / "actions" / "report-result"
 REPORT = (

@@ -9,11 +9,11 @@ import pytest
 import requests
 import yaml
 
-from scripts.local.actions.job import Job
+from oot_local.actions.job import Job
 from tests.actions.stand_in_artifacts import USES, Artifacts
 
 if TYPE_CHECKING:
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = yaml.safe_load((ROOT / ".github" / "workflows" / "selftest.yml").read_text())["jobs"]

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.local.actions.job import Job
-from scripts.local.actions.parser import ActionParser
+from oot_local.actions.job import Job
+from oot_local.actions.parser import ActionParser
 from tests.actions.stand_in_artifacts import USES, Artifacts, members
-from tests.runner.test_report_result import find_python
+from tests.oot_runner.test_report_result import find_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
-    from scripts.local.actions.results import StepResult
+    from oot_local.actions.results import StepResult
 
 ACTION = Path(__file__).parents[2] / "actions" / "upload-artifacts"
 MANIFEST = "oot-hud-manifest.json"
@@ -367,7 +367,7 @@ def test_a_cancelled_job_still_uploads(make_job: MakeJob, artifacts: Artifacts) 
 
 def test_a_hostile_environment_changes_nothing(make_job: MakeJob) -> None:
     job = make_job(env={"PYTHONPATH": "shadow", "PYTHONSTARTUP": "x", "PYTHONIOENCODING": "ascii"})
-    for name in ("json", "zipfile", "upload", "scripts"):
+    for name in ("json", "zipfile", "upload", "oot_runner"):
         write(job, f"shadow/{name}.py", "raise SystemExit(f'{__name__} came from the workspace')")
         write(job, f"{name}.py", "raise SystemExit(f'{__name__} came from the workspace')")
     assert upload(job, path="**").outputs["outcome"] == "uploaded"

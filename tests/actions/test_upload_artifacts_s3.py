@@ -17,9 +17,9 @@ import jwt
 import pytest
 import requests
 
-from scripts.local.actions.job import Job
-from scripts.local.actions.parser import ActionParser
-from scripts.runner.upload.s3 import PART_BYTES
+from oot_local.actions.job import Job
+from oot_local.actions.parser import ActionParser
+from oot_runner.upload.s3 import PART_BYTES
 from tests.actions.fault_proxy import FaultProxy, Passed
 from tests.actions.stand_in_artifacts import USES, Artifacts, members
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from types_boto3_s3.client import S3Client
 
-    from scripts.local.actions.results import StepResult
-    from scripts.local.stack import Stack
+    from oot_local.actions.results import StepResult
+    from oot_local.stack import Stack
 
 ACTION = Path(__file__).parents[2] / "actions" / "upload-artifacts"
 BUCKET = "oot-ci-results"

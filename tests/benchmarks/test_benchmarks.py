@@ -33,8 +33,8 @@ from benchmarks import (
 )
 from benchmarks.result import BenchmarkError, Budget, Row
 from benchmarks.servers import REAL_SERVICES
-from scripts.replicator.rows.transform import PoisonError, Transform
-from scripts.runner.junit import summarize
+from oot_replicator.rows.transform import PoisonError, Transform
+from oot_runner.junit import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable

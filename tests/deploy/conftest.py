@@ -16,14 +16,14 @@ import pytest
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from scripts.local.processes import free_port
+from oot_local.processes import free_port
 from tests.deploy.lambda_function import LambdaFunction
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "deploy/template.yaml").read_text()

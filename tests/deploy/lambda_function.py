@@ -49,7 +49,7 @@ class LambdaFunction:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.deploy.lambda_runtime", handler],
             cwd=ROOT,
-            env=environment | lambdas_own,
+            env={"PYTHONPATH": os.environ["PYTHONPATH"]} | environment | lambdas_own,
             stdout=self._log,
             stderr=self._log,
             pass_fds=[self._telemetry.fileno()],

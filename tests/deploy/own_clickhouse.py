@@ -1,6 +1,6 @@
 """A ClickHouse with a configuration of a test's own: `python -m tests.deploy.own_clickhouse DIR [tcp]`.
 
-Serves, as scripts.local.clickhouse_server does, what the folder's config.xml says; `tcp` is for other servers.
+Serves, as oot_local.clickhouse_server does, what the folder's config.xml says; `tcp` is for other servers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> int:
 
     listen = "SYSTEM START LISTEN HTTP; " + ("SYSTEM START LISTEN TCP; " if sys.argv[2:] == ["tcp"] else "")
     until_stdin_closes = "SELECT count() FROM file('/dev/stdin', 'LineAsString', 'line String') FORMAT Null"
-    _chdb.query(  # type: ignore[attr-defined]  # as scripts.local.clickhouse_server has it
+    _chdb.query(  # type: ignore[attr-defined]  # as oot_local.clickhouse_server has it
         listen + until_stdin_closes, "TabSeparated", path=str(folder / "data")
     )
     return 0

@@ -21,16 +21,16 @@ from hud_endpoint.clickhouse.migrations import pending
 from hud_endpoint.clickhouse.saved_queries import names, read_parameters, run, saved_query
 from hud_endpoint.views.data.reader import ClickHouseReader
 from hud_endpoint.views.models.filters import Filters
-from scripts.local.processes import free_port
-from scripts.ops.create_tables import create_clickhouse
-from scripts.ops.doctor import operator
-from scripts.ops.level_report import main as level_report
-from scripts.replicator import dead_letters, verify
-from scripts.replicator.rows.transform import scanned
-from scripts.replicator.s3.loader import S3Loader
-from scripts.replicator.s3.source import S3Source
-from scripts.replicator.writing.letters import Table, letter
-from scripts.replicator.writing.writer import TABLE, Writer
+from oot_local.processes import free_port
+from oot_ops.create_tables import create_clickhouse
+from oot_ops.doctor import operator
+from oot_ops.level_report import main as level_report
+from oot_replicator import dead_letters, verify
+from oot_replicator.rows.transform import scanned
+from oot_replicator.s3.loader import S3Loader
+from oot_replicator.s3.source import S3Source
+from oot_replicator.writing.letters import Table, letter
+from oot_replicator.writing.writer import TABLE, Writer
 from tests.deploy.own_clickhouse import configured_clickhouse
 from tests.deploy.own_users import ACCESS_CONTROL, PASSWORDS, limits, statements, users_xml
 from tests.hud_endpoint.clickhouse import history

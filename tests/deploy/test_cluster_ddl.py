@@ -17,8 +17,8 @@ from hud_endpoint.clickhouse.ddl import statements
 from hud_endpoint.clickhouse.saved_queries import names, read_parameters, run, saved_query
 from hud_endpoint.views.data.reader import ClickHouseReader
 from hud_endpoint.views.models.filters import Filters
-from scripts.local.processes import free_port
-from scripts.ops.create_tables import create_clickhouse
+from oot_local.processes import free_port
+from oot_ops.create_tables import create_clickhouse
 from tests.deploy.own_clickhouse import configured_clickhouse
 from tests.hud_endpoint.clickhouse import history
 from tests.hud_endpoint.clickhouse.test_saved_queries import FOLDER

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from scripts.local.processes import READY_SECONDS, Process, free_port
+from oot_local.processes import READY_SECONDS, Process, free_port
 from tests.integration.own_servers import answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "deploy/Dockerfile").read_text()
@@ -94,9 +94,9 @@ def test_packages_are_those_of_the_lock_file() -> None:
 
 def test_what_it_copies_is_sent_and_what_it_does_not_is_not() -> None:
     sources = [one.told.split()[0] for one in INSTRUCTIONS if one.name == "COPY" and "--from" not in one.told]
-    assert sources == ["requirements.txt", "hud_endpoint", "scripts/replicator", "scripts/ops"]
+    assert sources == ["requirements.txt", "hud_endpoint", "scripts/oot_replicator", "scripts/oot_ops"]
     assert not [source for source in sources if ignored(source)]
-    for path in (".git", ".venv", "tests", "seeds", "requirements-dev.txt", "scripts/local", ".local/stack.json"):
+    for path in (".git", ".venv", "tests", "seeds", "requirements-dev.txt", "scripts/oot_local", ".local/stack.json"):
         assert ignored(path), path
 
 
@@ -143,7 +143,7 @@ def commands() -> list[str]:
 
 def test_every_role_has_its_command() -> None:
     told = " ".join(commands())
-    for part in ("hud_endpoint.app:relay", "dynamo_to_clickhouse", "scripts.ops.sweep", "scripts.ops.create_tables"):
+    for part in ("hud_endpoint.app:relay", "dynamo_to_clickhouse", "oot_ops.sweep", "oot_ops.create_tables"):
         assert part in told
 
 

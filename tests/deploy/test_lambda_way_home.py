@@ -12,7 +12,7 @@ import boto3
 import pytest
 import requests
 
-from scripts.replicator.rows.records import to_event
+from oot_replicator.rows.records import to_event
 from tests.hud_endpoint.clickhouse.history import refresh
 from tests.hud_endpoint.test_aws_lambda import event
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.deploy.conftest import Created
     from tests.deploy.lambda_function import LambdaFunction
 

@@ -14,13 +14,13 @@ import boto3
 import pytest
 
 from hud_endpoint.settings import HudSettings, RelaySettings
-from scripts.ops.create_tables import dynamodb_tables
-from scripts.ops.doctor.backend import ALLOWLIST
-from scripts.ops.doctor.operator import examine
+from oot_ops.create_tables import dynamodb_tables
+from oot_ops.doctor.backend import ALLOWLIST
+from oot_ops.doctor.operator import examine
 from tests.deploy.conftest import TEXT
 
 if TYPE_CHECKING:
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.deploy.conftest import Created
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,11 +15,11 @@ _STARTS = re.compile(r"(?:python3?|\$python) (?:-m|scripts/)")
 
 # Our programs by the last part of their name, as a sentence mentions them.
 SHORT = {
-    path.stem: ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for folder in ("scripts/ops", "scripts/replicator")
-    for path in (ROOT / folder).iterdir()
+    path.stem: f"{folder}.{path.stem}"
+    for folder in ("oot_ops", "oot_replicator")
+    for path in (ROOT / "scripts" / folder).iterdir()
     if path.name == "doctor" or (path.suffix == ".py" and "ArgumentParser(" in path.read_text())
-} | {"repair": "scripts.replicator.repair"}
+} | {"repair": "oot_replicator.repair"}
 
 
 class Block(NamedTuple):

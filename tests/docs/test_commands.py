@@ -13,7 +13,7 @@ import pytest
 import yaml
 from botocore import xform_name
 
-from scripts.runner.command_line import overlay
+from oot_runner.command_line import overlay
 from tests.docs.pages import PAGES, ROOT, SHORT, commands, lines, programs
 
 OTHERS = {"venv", "pip"}  # Python's own
@@ -58,7 +58,7 @@ def test_a_program_takes_its_flags(
         assert (ROOT / program).is_file()
         main: Any = lambda: overlay(asked, {})  # noqa: E731
     else:
-        assert program.startswith(("scripts.", "benchmarks")), words
+        assert program.startswith(("oot_", "benchmarks")), words
         package = importlib.util.find_spec(program)
         assert package, f"there is no {program}"
         name = f"{program}.__main__" if package.submodule_search_locations else program

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from hud_endpoint import contract, wire_types
 from hud_endpoint.contract import Callback, Dispatch, RelayPayload, dynamo_key, parse
 from hud_endpoint.results.record import IDENTITY_FIELDS, OPENING_FIELDS, RESULT_FIELDS, RUNNING_FIELDS
-from scripts.local.node import find_node
+from oot_local.node import find_node
 from tests.docs.pages import PAGES, ROOT, blocks, lines, marked
 
 if TYPE_CHECKING:

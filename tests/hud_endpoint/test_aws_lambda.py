@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.hud_endpoint.web import Web
 
 TOKEN = "a-token-of-these-tests"

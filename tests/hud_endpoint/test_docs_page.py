@@ -13,7 +13,7 @@ from hud_endpoint.contract import Callback, RelayPayload
 from hud_endpoint.openapi.page import rows
 
 if TYPE_CHECKING:
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 HALVES = ["relay_url", "hud_url"]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.hud_endpoint.conftest import Serve
 
 

@@ -12,7 +12,7 @@ from hud_endpoint.app import hud
 from hud_endpoint.settings import HudSettings
 
 if TYPE_CHECKING:
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.hud_endpoint.conftest import Serve
 
 HOSTS = ["evil.example", "evil.example:8443", "evil.example/x?", "evil.example#", "user@evil.example", "//evil.example"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.hud_endpoint.conftest import Serve
 
 TOKEN = "a-token-of-these-tests"

@@ -51,7 +51,7 @@ def test_the_document_lists_every_setting_with_its_default(
 
 def test_the_document_lists_what_the_commands_read() -> None:
     read: dict[str, str | None] = {}
-    for path in [*(ROOT / "scripts" / "ops").rglob("*.py"), *(ROOT / "scripts" / "replicator").rglob("*.py")]:
+    for path in [*(ROOT / "scripts" / "oot_ops").rglob("*.py"), *(ROOT / "scripts" / "oot_replicator").rglob("*.py")]:
         for name in re.findall(r'os\.environ(?:\.get\(|\[)"(\w+)"', path.read_text(encoding="utf-8")):
             read[name] = None
     ours = {name for name in read if not name.startswith("AWS_")}  # the rest is boto3's own, which the document says

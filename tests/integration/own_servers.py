@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from scripts.local.processes import READY_SECONDS, Process, free_port
-from scripts.ops.create_tables import create_clickhouse
+from oot_local.processes import READY_SECONDS, Process, free_port
+from oot_ops.create_tables import create_clickhouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ def answers(url: str) -> bool:
 
 def python(name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str], ready_url: str = "") -> Process:
     """A Python process, not started yet; without a URL to ask it is ready at once."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", **env}
     ready = (lambda: answers(ready_url)) if ready_url else (lambda: True)
     return Process(name, [sys.executable, *argv], environment, folder / f"{name}.log", ready)
 
@@ -44,7 +44,7 @@ def own_clickhouse(folder: Path, port: int = 0) -> Iterator[tuple[Process, str]]
     """A ClickHouse with our schema, and its URL; it keeps what it holds when it is killed and started again."""
     port = port or free_port(0, "clickhouse")
     url = f"http://127.0.0.1:{port}"
-    argv = ["-m", "scripts.local.clickhouse_server", str(folder / "clickhouse"), str(port)]
+    argv = ["-m", "oot_local.clickhouse_server", str(folder / "clickhouse"), str(port)]
     process = python("clickhouse", argv, folder, {}, f"{url}/ping")
     try:
         start(process)

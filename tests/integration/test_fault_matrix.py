@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from hud_endpoint.clickhouse.connection import connect
-from scripts.local.processes import Process, free_port
-from scripts.ops.create_tables import create_dynamodb
+from oot_local.processes import Process, free_port
+from oot_ops.create_tables import create_dynamodb
 from tests.integration.own_servers import ROOT, answers, own_clickhouse, python, start
 from tests.integration.waiting import wait_for
 
@@ -95,7 +95,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         argv = ["-m", "tests.integration.durable_dynamodb", str(proxy_port), str(emulator_port), "1"]
         proxy = python("proxy", argv, folder, {}, f"http://127.0.0.1:{proxy_port}/_ministack/health")
         replicator = python(
-            "replicator", ["-m", "scripts.replicator.dynamo_to_clickhouse", "--lease-seconds", "1"], folder, env
+            "replicator", ["-m", "oot_replicator.dynamo_to_clickhouse", "--lease-seconds", "1"], folder, env
         )
         huds = {
             f"hud{number}": python(
@@ -346,8 +346,8 @@ def arrive(world: World, repo: str, expected: dict[int, tuple[Any, ...]]) -> Non
 
 
 def verify(world: World) -> dict[str, Any]:
-    command = [sys.executable, "-m", "scripts.replicator.verify", "--since", "3d", "--lag", "5s", "--json"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **world.env}
+    command = [sys.executable, "-m", "oot_replicator.verify", "--since", "3d", "--lag", "5s", "--json"]
+    env = {**os.environ, **world.env}
     ran = subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 JOBS = 6000  # six reads of the stream at most 1,000 records each
 KILLS = 3

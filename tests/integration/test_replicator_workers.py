@@ -17,10 +17,10 @@ import pytest
 import requests
 
 from hud_endpoint.clickhouse.connection import connect
-from scripts.local.processes import free_port
-from scripts.ops.create_tables import REPLICATOR_TABLE, dynamodb_tables
-from scripts.replicator import dynamo_to_clickhouse
-from scripts.replicator.metrics import NoMetrics
+from oot_local.processes import free_port
+from oot_ops.create_tables import REPLICATOR_TABLE, dynamodb_tables
+from oot_replicator import dynamo_to_clickhouse
+from oot_replicator.metrics import NoMetrics
 from tests.integration.own_servers import own_clickhouse, python, start
 from tests.integration.waiting import wait_for
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.processes import Process
-    from scripts.local.stack import Stack
+    from oot_local.processes import Process
+    from oot_local.stack import Stack
 
 TODAY = datetime.now(UTC).isoformat()
 
@@ -77,7 +77,7 @@ class World:
         }
 
     def worker(self, name: str, *flags: str) -> Process:
-        argv = ["-m", "scripts.replicator.dynamo_to_clickhouse", *flags]
+        argv = ["-m", "oot_replicator.dynamo_to_clickhouse", *flags]
         env = self.environment | {"CLICKHOUSE_URL": self.clickhouse_url}
         process = python(name, argv, self._folder, env)
         self._workers.append(process)

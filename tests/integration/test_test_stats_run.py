@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 import pytest
 
-from scripts.privileged.upload_test_stats import main
+from oot_stats.upload_test_stats import main
 from tests.integration import producers
-from tests.privileged import reference
-from tests.privileged.local_runs import LocalRuns
-from tests.privileged.zips import archive
+from tests.oot_stats import reference
+from tests.oot_stats.local_runs import LocalRuns
+from tests.oot_stats.zips import archive
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 REPO = "spec/realistic"
 JOBS = 200

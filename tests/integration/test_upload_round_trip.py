@@ -19,16 +19,16 @@ import pytest
 import requests
 import yaml
 
-from scripts.local.actions.job import Job
-from scripts.local.github import register_dispatch
+from oot_local.actions.job import Job
+from oot_local.github import register_dispatch
 from tests.actions.stand_in_artifacts import USES, Artifacts, members
 from tests.integration.waiting import wait_for
-from tests.privileged.local_runs import LocalRuns, new_id
+from tests.oot_stats.local_runs import LocalRuns, new_id
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 ACTIONS = ROOT / "actions"
@@ -111,7 +111,7 @@ def collected(stack: Stack, repo: str, told: str, out: Path) -> list[dict[str, A
     """Run the collector as the workflow does; gives its summary rows."""
     places = ["--head-branch", "main", "--head-repository", repo, "--out", str(out)]
     ran = subprocess.run(
-        [sys.executable, "-m", "scripts.privileged.upload_test_stats", "collect", *told.split(), *places],
+        [sys.executable, "-m", "oot_stats.upload_test_stats", "collect", *told.split(), *places],
         cwd=ROOT,
         env={
             **KEYS,

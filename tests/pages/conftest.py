@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from hud_endpoint.http import answer_errors
 from hud_endpoint.views.pages import pages_router
-from scripts.local.chromium import MISSING, find_chromium, running_chromium
+from oot_local.chromium import MISSING, find_chromium, running_chromium
 from tests.hud_endpoint.serving import served
 from tests.hud_endpoint.views.sample_pages import NOW
 from tests.pages.prepared import Prepared

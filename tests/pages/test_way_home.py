@@ -15,7 +15,7 @@ from tests.integration.waiting import wait_for
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.pages.conftest import Visitor
 
 FAILED = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ class TestOrder:
 
 def test_a_column_is_added_in_one_place(clickhouse: Client, database: str, tmp_path: Path) -> None:
     """A migration's file adds it; the replicator finds it in the table and fills it from the field of that name."""
-    from scripts.replicator.rows.transform import Transform
+    from oot_replicator.rows.transform import Transform
 
     apply(clickhouse, inside(database), database=database)
     (tmp_path / "999_driver_version.sql").write_text(

@@ -17,7 +17,7 @@ from hud_endpoint.relay.oidc import Identity, Verifier
 from hud_endpoint.relay.outbox import Outbox
 from hud_endpoint.relay.rate_limit import RateLimiter
 from hud_endpoint.settings import RelaySettings
-from scripts.ops.create_tables import RELAY_TABLE, dynamodb_tables
+from oot_ops.create_tables import RELAY_TABLE, dynamodb_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from hud_endpoint.contract import AUDIENCE
-from scripts.local.github import job_claims
+from oot_local.github import job_claims
 from tests.hud_endpoint.samples import ABSENT
 from tests.hud_endpoint.web import Web, as_json
 

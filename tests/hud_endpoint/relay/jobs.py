@@ -10,11 +10,11 @@ import requests
 
 from hud_endpoint.contract import AUDIENCE
 from hud_endpoint.errors import CODES
-from scripts.local.github import register_dispatch
+from oot_local.github import register_dispatch
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, SHA, changed
 
 if TYPE_CHECKING:
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 REPO = "example-org/torch-sample"
 NEWCOMER = "example-org/torch-newcomer"

@@ -15,7 +15,7 @@ from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 
 @pytest.mark.parametrize("base", [IN_PROGRESS, COMPLETED_CALLBACK], ids=["in_progress", "completed"])

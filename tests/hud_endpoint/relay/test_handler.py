@@ -16,7 +16,7 @@ from tests.hud_endpoint.samples import ABSENT, IN_PROGRESS
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.hud_endpoint.relay.jobs import Job
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 CURL = shutil.which("curl") or "curl"
 

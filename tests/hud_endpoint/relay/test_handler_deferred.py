@@ -20,7 +20,7 @@ from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, IN_PROGRESS, 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 DELIVERY = COMPLETED_CALLBACK["delivery_id"]
 POSTER: dict[str, Any] = {"event_name": "workflow_run", "run_id": "900", "check_run_id": "901", "may_defer": True}

@@ -14,10 +14,10 @@ from hud_endpoint.logs import JsonFormatter, bind, redact
 from hud_endpoint.relay import audit
 from hud_endpoint.relay.metrics import EmfMetrics, NoMetrics, PrometheusMetrics
 from hud_endpoint.relay.oidc import Identity
-from scripts.local.github import register_dispatch
+from oot_local.github import register_dispatch
 
 if TYPE_CHECKING:
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl"
 IDENTITY = Identity(

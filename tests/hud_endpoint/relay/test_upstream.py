@@ -19,7 +19,7 @@ from hud_endpoint.relay import upstream
 from hud_endpoint.relay.allowlist import Listed
 from hud_endpoint.relay.forward import Delivered
 from hud_endpoint.relay.upstream import COOL_DOWN_SECONDS, MAX_COMMITS, UNKNOWN_SECONDS, Upstream, ask_github
-from scripts.local.github import make_app
+from oot_local.github import make_app
 from tests.hud_endpoint.relay.desk import IDENTITY, REPO, Desk, new_table
 from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, SHA, changed
 from tests.hud_endpoint.web import Answer, as_json

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
 
 TOKEN = "the-service-token-of-this-test"
 

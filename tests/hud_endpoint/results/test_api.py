@@ -22,7 +22,7 @@ from hud_endpoint.settings import HudSettings
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed, new_repo, relay_payload
 
 if TYPE_CHECKING:
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.hud_endpoint.conftest import Serve
 
 PATH = "/api/oot/results"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
 
-    from scripts.local.stack import Stack
+    from oot_local.stack import Stack
     from tests.hud_endpoint.clickhouse.history import Row
     from tests.hud_endpoint.conftest import Serve
 

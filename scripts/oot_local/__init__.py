@@ -1,0 +1,1 @@
+"""The local stack, the local GitHub and the demo."""

@@ -1,0 +1,1 @@
+"""Run an action's steps locally, as GitHub's runner would."""

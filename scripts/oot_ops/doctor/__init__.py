@@ -1,0 +1,1 @@
+"""Check a backend's workflow or an operator's deployment, and say what to do."""

@@ -1,0 +1,83 @@
+"""Times out the jobs that have been silent for too long, and names the dispatches that nobody answered.
+
+    python -m oot_ops.sweep                 # once, as cron or a schedule runs it
+    python -m oot_ops.sweep --dry-run       # says what it would do
+    python -m oot_ops.sweep --every 60      # stays, and sweeps each minute
+    python -m oot_ops.sweep --orphans       # lists the orphaned dispatches that are known
+
+Reads AWS's usual environment and RELAY_TABLE. Two sweeps at once do no harm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from hud_endpoint.errors import RefusedError
+from hud_endpoint.relay.dispatch import Dispatches
+from hud_endpoint.relay.ledger import Ledger
+from hud_endpoint.relay.outbox import Outbox
+from hud_endpoint.relay.sweeper import Sweeper
+from oot_ops.create_tables import RELAY_TABLE
+
+if TYPE_CHECKING:
+    from hud_endpoint.relay.dispatch import Recorded
+
+
+def main() -> int:
+    """Run from the command line; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="stay, and sweep in this interval")
+    parser.add_argument("--orphans", action="store_true", help="list the orphaned dispatches and do nothing else")
+    options = parser.parse_args()
+    try:
+        client, table = boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE)
+    except BotoCoreError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return 1
+    dispatches = Dispatches(client, table)
+    sweeper = Sweeper(client, table, Ledger(client, table), Outbox(client, table), dispatches)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while True:
+        try:
+            if options.orphans:
+                for orphan in dispatches.orphans(time.time()):
+                    print(_told(orphan))
+                return 0
+            _sweep(sweeper, dry_run=options.dry_run)
+        except (BotoCoreError, ClientError, RefusedError) as error:
+            print(f"sweep: the relay's table can't be used: {error}", file=sys.stderr, flush=True)
+            if not options.every:
+                return 1
+        if not options.every or stop.wait(options.every):
+            return 0
+
+
+def _sweep(sweeper: Sweeper, *, dry_run: bool) -> None:
+    swept = sweeper.sweep(time.time(), dry_run=dry_run)
+    for key in swept.timed_out:
+        print(f"{'would time out' if dry_run else 'timed out'} {key}")
+    for orphan in swept.orphans:
+        print(f"never answered: {_told(orphan)}")
+    print(f"{len(swept.timed_out)} timed out, {len(swept.orphans)} orphaned dispatches", flush=True)
+
+
+def _told(orphan: Recorded) -> str:
+    dispatch, at = orphan.dispatch, datetime.fromtimestamp(orphan.at, UTC).isoformat(timespec="seconds")
+    return f"{at} {dispatch.repo} {dispatch.event_type} #{dispatch.pr_number} {dispatch.sha} {dispatch.delivery_id}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

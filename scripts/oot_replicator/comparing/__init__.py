@@ -1,0 +1,1 @@
+"""Compare DynamoDB with ClickHouse."""

@@ -1,0 +1,1 @@
+"""Read DynamoDB: shards of its stream under leases, and whole tables."""

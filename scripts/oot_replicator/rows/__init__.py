@@ -1,0 +1,1 @@
+"""Turn DynamoDB records into ClickHouse rows."""

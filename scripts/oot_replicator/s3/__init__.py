@@ -1,0 +1,1 @@
+"""Load S3 objects into ClickHouse."""

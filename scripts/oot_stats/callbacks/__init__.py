@@ -1,0 +1,1 @@
+"""Deferred results: read from artifacts, matched with the jobs that GitHub knows."""

@@ -1,0 +1,1 @@
+"""Copy raw archives to S3 without opening them."""

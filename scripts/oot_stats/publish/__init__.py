@@ -1,0 +1,1 @@
+"""Check what collect wrote and store it: the side that has credentials."""

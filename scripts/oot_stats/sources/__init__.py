@@ -1,0 +1,1 @@
+"""Where artifacts come from: GitHub's API and S3."""

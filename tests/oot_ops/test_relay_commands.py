@@ -1,0 +1,185 @@
+"""The operators' commands for the relay, run as they run them: `oot_ops.outbox` and `oot_ops.sweep`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hud_endpoint.relay.dispatch import ORPHAN_SECONDS, Dispatches
+from hud_endpoint.relay.forward import Refused, Unavailable
+from hud_endpoint.relay.ledger import Ledger
+from hud_endpoint.relay.lifecycle import advance
+from hud_endpoint.relay.outbox import Entry, Outbox, new_entry
+from tests.hud_endpoint.relay.test_sweeper import new_dispatch, opening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+    from oot_local.stack import Stack
+
+
+@pytest.fixture
+def run(stack: Stack, relay_table: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        told = {
+            "AWS_ENDPOINT_URL": stack.state["aws_endpoint_url"],
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "1",
+            "RELAY_TABLE": relay_table,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            env={**os.environ, **told, **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return command
+
+
+@pytest.fixture
+def outbox(dynamodb: DynamoDBClient, relay_table: str) -> Outbox:
+    return Outbox(dynamodb, relay_table)
+
+
+def store(dynamodb: DynamoDBClient, outbox: Outbox, repo: str, **changes: Any) -> Entry:
+    payload = {"trusted": {"verified_repo": repo}, "untrusted": {"callback_payload": {"delivery_id": "d1"}}}
+    entry = replace(new_entry(payload, f"{repo}/d1/ci/test/1\n", "completed", time.time()), **changes)
+    dynamodb.transact_write_items(TransactItems=[outbox.put_item(entry)])  # type: ignore[list-item]
+    return entry
+
+
+def find(outbox: Outbox, entry: Entry) -> tuple[str, Entry] | None:
+    for queue in ("outbox", "dead"):
+        for found in outbox.entries(queue):
+            if found.entry_id == entry.entry_id:
+                return queue, found
+    return None
+
+
+def new_repo() -> str:
+    return f"o/{uuid.uuid4().hex}"
+
+
+def test_list_shows_what_waits_with_its_history(run: Any, dynamodb: DynamoDBClient, outbox: Outbox) -> None:
+    repo, other = new_repo(), new_repo()
+    entry = store(dynamodb, outbox, repo)
+    store(dynamodb, outbox, other)
+    outbox.settle(entry, Unavailable("HTTP 503", ours=False), time.time())
+    listed = run("oot_ops.outbox", "list", "--repo", repo, "--history")
+    assert listed.returncode == 0, listed.stderr
+    assert entry.entry_id in listed.stdout
+    assert listed.stdout.count("attempt 1: HTTP 503") == 2
+    assert listed.stdout.endswith("1 entries\n")
+    assert other not in listed.stdout
+    assert "test/1\n" not in listed.stdout  # a name can't forge a line
+
+
+@pytest.mark.parametrize(("age", "count"), [("1h", 0), ("1s", 1)])
+def test_older_than(run: Any, dynamodb: DynamoDBClient, outbox: Outbox, age: str, count: int) -> None:
+    repo = new_repo()
+    store(dynamodb, outbox, repo, created_at=time.time() - 60)
+    assert run("oot_ops.outbox", "list", "--repo", repo, "--older-than", age).stdout.endswith(f"{count} entries\n")
+
+
+def test_retry_makes_what_waits_due_now(run: Any, dynamodb: DynamoDBClient, outbox: Outbox) -> None:
+    repo = new_repo()
+    entry = store(dynamodb, outbox, repo, due_at=time.time() + 3600)
+    assert run("oot_ops.outbox", "retry", "--repo", repo).returncode == 0
+    assert entry.entry_id in [due.entry_id for due in outbox.due(time.time(), limit=10_000)]
+
+
+@pytest.mark.parametrize("command", ["replay", "drop"])
+def test_dead_letters_are_replayed_or_dropped_after_a_dry_run(
+    run: Any, dynamodb: DynamoDBClient, outbox: Outbox, command: str
+) -> None:
+    repo = new_repo()
+    dead, waits = store(dynamodb, outbox, repo), store(dynamodb, outbox, repo)
+    outbox.settle(dead, Refused(400, "HTTP 400: name is wrong"), time.time())
+    said = run("oot_ops.outbox", command, "--repo", repo, "--dry-run")
+    assert said.stdout.endswith(f"1 entries: would be touched by {command}\n")
+    assert find(outbox, dead) is not None
+    assert run("oot_ops.outbox", "list", "--dead", "--repo", repo).stdout.endswith("1 entries\n")
+    assert run("oot_ops.outbox", command, "--repo", repo).returncode == 0
+    found = find(outbox, dead)
+    assert (found and found[0]) == ("outbox" if command == "replay" else None)
+    left = find(outbox, waits)
+    assert left is not None
+    assert left[0] == "outbox"  # nobody drops what still waits
+
+
+def test_sweep_times_out_and_names_orphans(run: Any, dynamodb: DynamoDBClient, relay_table: str) -> None:
+    ledger, key, dispatch = Ledger(dynamodb, relay_table), f"{new_repo()}/d1/ci/test/987", new_dispatch()
+    past = time.time() - ORPHAN_SECONDS - 60
+    record, _ = ledger.read(key, "")
+    job, _ = advance(record.job, "in_progress", past)
+    assert ledger.write(record, job, now=past, deadline=past + 1, opening=opening(key))
+    Dispatches(dynamodb, relay_table).record(dispatch, past)
+    said = run("oot_ops.sweep", "--dry-run").stdout
+    assert f"would time out {key}" in said
+    assert "never answered: " in said
+    swept = run("oot_ops.sweep")
+    assert swept.returncode == 0, swept.stderr
+    assert f"timed out {key}" in swept.stdout
+    assert dispatch.delivery_id in swept.stdout
+    assert dispatch.delivery_id in run("oot_ops.sweep", "--orphans").stdout
+
+
+@pytest.mark.parametrize("command", [("oot_ops.outbox", "list"), ("oot_ops.sweep",)])
+def test_a_store_that_is_away_is_said_in_a_sentence(run: Any, command: tuple[str, ...]) -> None:
+    ran = run(*command, AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert ran.returncode == 1
+    assert "the relay's table can't be used" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("age", ["", "5", "5w", "-1h"])
+def test_a_wrong_age_is_said(run: Any, age: str) -> None:
+    ran = run("oot_ops.outbox", "list", f"--older-than={age}")
+    assert ran.returncode == 2
+    assert "is not an age such as 90s" in ran.stderr
+
+
+def test_drop_needs_a_choice(run: Any, dynamodb: DynamoDBClient, outbox: Outbox) -> None:
+    dead = store(dynamodb, outbox, new_repo())
+    outbox.settle(dead, Refused(400, "HTTP 400"), time.time())
+    ran = run("oot_ops.outbox", "drop")
+    assert ran.returncode == 2
+    assert "--all drops every dead letter" in ran.stderr
+    assert find(outbox, dead) is not None
+
+
+def test_a_replay_gives_three_more_days_and_keeps_when_it_was_accepted(
+    run: Any, dynamodb: DynamoDBClient, outbox: Outbox
+) -> None:
+    accepted_at = time.time() - 4 * 24 * 3600
+    dead = store(dynamodb, outbox, new_repo(), created_at=accepted_at)
+    outbox.settle(dead, Unavailable("HTTP 503", ours=False), time.time())
+    assert (find(outbox, dead) or ("", dead))[0] == "dead"
+    assert run("oot_ops.outbox", "replay", "--id", dead.entry_id).returncode == 0
+    queue, replayed = find(outbox, dead) or ("", dead)
+    assert (queue, replayed.created_at) == ("outbox", accepted_at)
+    outbox.settle(replayed, Unavailable("HTTP 503", ours=False), time.time())
+    assert (find(outbox, dead) or ("", dead))[0] == "outbox"  # not dead again at the first failure
+
+
+def test_a_dead_letter_that_was_just_replayed_is_not_dropped(dynamodb: DynamoDBClient, outbox: Outbox) -> None:
+    entry = store(dynamodb, outbox, new_repo())
+    outbox.settle(entry, Refused(400, "HTTP 400"), time.time())
+    _, seen = find(outbox, entry) or ("", entry)
+    assert outbox.replay(seen, time.time())
+    assert not outbox.drop_dead(seen)
+    assert (find(outbox, entry) or ("gone", entry))[0] == "outbox"

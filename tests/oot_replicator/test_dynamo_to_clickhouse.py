@@ -1,0 +1,55 @@
+"""The replicator's command line: what is wrong is told at the start, before a record is read."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+
+from oot_replicator.dynamo_to_clickhouse import main
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--statuses", "complete"], "'complete' is no status"),
+        (["--statuses", " , "], "no status is named"),
+        (["--statuses", "completed,done"], "'done' is no status"),
+        (["--lease-seconds", "0"], "'0' is not a number above zero"),
+        (["--batch-seconds", "-1"], "'-1' is not a number above zero"),
+        (["--batch-seconds", "nan"], "'nan' is not a number above zero"),
+        (["--lease-seconds", "inf"], "'inf' is not a number above zero"),
+        (["--lease-seconds", "soon"], "'soon' is not a number above zero"),
+        (["--metrics-port", "65536"], "'65536' is not a whole number from 0 to 65535"),
+        (["--metrics-port", "0" * 20 + "65536"], "is not a whole number"),
+        (["--metrics-port", "9" * 5000], "is not a whole number"),
+    ],
+    ids=lambda told: str(told)[:40],
+)
+def test_a_wrong_flag_is_told(
+    flags: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["replicator", *flags])
+    with pytest.raises(SystemExit):
+        main()
+    assert told in capsys.readouterr().err
+
+
+def test_a_wrong_environment_is_told_as_a_wrong_flag(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["replicator"])
+    monkeypatch.setenv("REPLICATE_STATUSES", "")
+    with pytest.raises(SystemExit):
+        main()
+    assert "no status is named: REPLICATE_STATUSES lists in_progress and completed" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(sys, "argv", ["replicator", "--metrics-port", str(port)])
+        monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own
+        assert main() == 1
+    assert f"port {port}" in capsys.readouterr().err
