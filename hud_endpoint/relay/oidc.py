@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ["RS256"]
 LEEWAY_SECONDS = 30
+# https://docs.github.com/actions/reference/security/oidc#customizing-the-issuer-value-for-an-enterprise
+_ENTERPRISE_ISSUER = "https://token.actions.githubusercontent.com/"
+_CLOCK_SECONDS = 3600  # a token that expired longer ago than this was fetched too early, or a clock is wrong
 REQUIRED_CLAIMS = ["iss", "aud", "exp", "iat", "sub"]
 MAX_TOKEN_BYTES = 16 * 1024
 
@@ -93,7 +98,7 @@ class Verifier:
             unverified = jwt.decode_complete(token, options={"verify_signature": False})
             issuer, kid = unverified["payload"].get("iss"), unverified["header"].get("kid")
             if not isinstance(issuer, str) or issuer not in self._keys:
-                raise RefusedError("unknown_issuer", "The token comes from an issuer that this relay does not accept.")
+                raise _unknown_issuer(issuer)
             if unverified["header"].get("alg") not in ALGORITHMS or not isinstance(kid, str):
                 raise RefusedError("invalid_token", "The token must be signed with RS256 and name its key in `kid`.")
             for part in token.split(".")[:2]:
@@ -109,8 +114,12 @@ class Verifier:
                 options={"require": REQUIRED_CLAIMS, "strict_aud": True},
             )
         except jwt.ExpiredSignatureError:
+            raise _expired(unverified["payload"]["exp"]) from None
+        except jwt.ImmatureSignatureError:
             raise RefusedError(
-                "expired_token", "The token has expired (they live for minutes): fetch it right before the callback."
+                "invalid_token",
+                f"The token's time is still to come by this relay's clock, which says {_now()}: where that is wrong, "
+                "its operator has to set it; else the clock of the token's issuer is wrong.",
             ) from None
         except jwt.InvalidAudienceError:
             raise RefusedError("wrong_audience", f"The token's audience must be {self._audience}.") from None
@@ -140,6 +149,31 @@ class Verifier:
                     f"Pipeline {name} speaks for {pipeline.repo} only where {claim} is {' or '.join(accepted)}.",
                 )
         return pipeline
+
+
+def _unknown_issuer(issuer: object) -> RefusedError:
+    # As JSON would have it: nobody has signed this text yet.
+    name = json.dumps(issuer)[1:201].rstrip('"') if isinstance(issuer, str) and issuer else "an issuer without a name"
+    hint = " It is an enterprise's own on github.com." if name.startswith(_ENTERPRISE_ISSUER) else ""
+    return RefusedError(
+        "unknown_issuer",
+        f"The token comes from {name}, which this relay does not accept.{hint} Its operator adds issuers that it shall "
+        "accept to OIDC_ISSUERS.",
+    )
+
+
+def _expired(expiry: int) -> RefusedError:
+    remedy = "fetch it right before the callback."
+    if time.time() - int(expiry) > _CLOCK_SECONDS:
+        remedy = (
+            f"this one did over an hour ago by this relay's clock, which says {_now()}: {remedy} Where the step does, "
+            "the relay's clock is wrong, and its operator has to set it."
+        )
+    return RefusedError("expired_token", f"The token has expired (they live for minutes): {remedy}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

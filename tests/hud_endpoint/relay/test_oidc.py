@@ -10,9 +10,9 @@ import pytest
 from hud_endpoint.contract import AUDIENCE
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.oidc import Verifier
-from tests.hud_endpoint.relay.issuer import Issuer, private_key, public_jwk
+from tests.hud_endpoint.relay.issuer import JWKS, Issuer, private_key, public_jwk
 from tests.hud_endpoint.samples import ABSENT
-from tests.hud_endpoint.web import Web
+from tests.hud_endpoint.web import Web, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,3 +115,78 @@ def test_exactly_these_options_verify(verifier: Verifier, issuer: Issuer, monkey
         "leeway": 30,
         "options": {"require": ["iss", "aud", "exp", "iat", "sub"], "strict_aud": True},
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "told"),
+    [
+        ({"iat": 60}, "invalid_token", "still to come by this relay's clock, which says 20"),
+        ({"nbf": 60}, "invalid_token", "still to come by this relay's clock, which says 20"),
+        ({"iat": 10**6}, "invalid_token", "the clock of the token's issuer is wrong"),
+        ({"iat": 10**300}, "invalid_token", "clock"),
+        ({"iat": 3600, "nbf": 3600, "exp": 3900}, "invalid_token", "clock"),  # the relay is an hour behind
+        ({"exp": -7200}, "expired_token", "over an hour ago by this relay's clock, which says 20"),
+        ({"exp": -(10**300)}, "expired_token", "the relay's clock is wrong, and its operator has to set it"),
+        ({"exp": -60}, "expired_token", "(they live for minutes): fetch it right before the callback."),
+        ({"exp": -3000}, "expired_token", "(they live for minutes): fetch it right before the callback."),
+    ],
+    ids=str,
+)
+def test_clock_trouble_is_told_as_such(
+    verifier: Verifier, issuer: Issuer, changes: dict[str, int], code: str, told: str
+) -> None:
+    now = issuer.claims()["iat"]
+    token = issuer.sign(issuer.claims(**{name: now + seconds for name, seconds in changes.items()}))
+    with pytest.raises(RefusedError) as caught:
+        verifier.verify(f"Bearer {token}")
+    assert (caught.value.code, told in caught.value.message) == (code, True), caught.value.message
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize("times", [{"exp": -7200}, {"iat": 60}], ids=str)
+def test_nobody_s_clock_is_blamed_for_what_nobody_signed(
+    verifier: Verifier, issuer: Issuer, times: dict[str, int]
+) -> None:
+    now = issuer.claims()["iat"]
+    claims = issuer.claims(**{name: now + seconds for name, seconds in times.items()})
+    with pytest.raises(RefusedError) as caught:
+        verifier.verify(f"Bearer {issuer.sign(claims, key='attacker', kid='main')}")
+    assert (caught.value.code, "clock" in caught.value.message) == ("invalid_token", False)
+
+
+@pytest.mark.parametrize(
+    ("iss", "told"),
+    [
+        (
+            "https://token.actions.githubusercontent.com/acme",
+            "from https://token.actions.githubusercontent.com/acme, which this relay does not accept. It is an",
+        ),
+        ("https://token.actions.githubusercontent.com", "from https://token.actions.githubusercontent.com, which"),
+        ("https://git.example.org/_services/token", "from https://git.example.org/_services/token, which"),
+        ("x" * 5000, f"from {'x' * 200}, which"),
+        ("https://e\n::error::x", "from https://e\\n::error::x, which"),
+        ("\ud800", "from \\ud800, which"),
+        ('"', "from \\, which"),
+        ("", "from an issuer without a name, which"),
+        (None, "from an issuer without a name, which"),
+        (["https://token.actions.githubusercontent.com"], "from an issuer without a name, which"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_an_unknown_issuer_is_named_and_where_it_would_be_added(
+    verifier: Verifier, issuer: Issuer, iss: Any, told: str
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        verifier.verify(f"Bearer {issuer.sign(issuer.claims(iss=iss))}")
+    assert (caught.value.code, told in caught.value.message) == ("unknown_issuer", True), caught.value.message
+    assert "OIDC_ISSUERS" in caught.value.message
+
+
+def test_an_enterprise_s_own_issuer_is_one_like_github_s(web: Web, session: requests.Session) -> None:
+    """Its keys and its discovery document are under its own path."""
+    issuer = Issuer(web, "main")
+    issuer.url = f"{web.url}/acme"
+    web.answers["/acme/.well-known/openid-configuration"] = as_json({"issuer": issuer.url, "jwks_uri": web.url + JWKS})
+    verifier = Verifier([web.url, issuer.url], AUDIENCE, session)
+    identity = verifier.verify(f"Bearer {issuer.sign()}")
+    assert (identity.repo, identity.issuer) == ("example-org/torch-sample", issuer.url)
