@@ -77,7 +77,7 @@ def temp(tmp_path: Path) -> Path:
     return folder
 
 
-def test_it_is_installed_once_by_its_hash_and_not_at_all_when_the_hash_differs(tmp_path: Path, temp: Path) -> None:
+def test_it_is_installed_by_its_hash_and_not_at_all_when_the_hash_differs(tmp_path: Path, temp: Path) -> None:
     lock = tmp_path / "lock.txt"
     right = make_wheel(tmp_path)
     lock.write_text(right.replace(right[-9:-1], "0" * 8))
@@ -88,7 +88,38 @@ def test_it_is_installed_once_by_its_hash_and_not_at_all_when_the_hash_differs(t
     lock.write_text(right)
     first, second = load(temp, lock, tmp_path), load(temp, lock, tmp_path)
     assert "Installed in" in first
-    assert first.splitlines()[-1] == second.strip() == "got a client"
+    assert "Installed in" in second
+    assert first.splitlines()[-1] == second.splitlines()[-1] == "got a client"
+    assert not list(temp.glob("oot-hud-*"))  # nothing is left for a later step to change or to use
+
+
+def test_what_an_earlier_step_left_is_never_run(tmp_path: Path, temp: Path) -> None:
+    """Whatever earlier code of the job put where a venv was last time, or where one could be expected."""
+    lock = tmp_path / "lock.txt"
+    lock.write_text(make_wheel(tmp_path))
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    used = load(temp, lock, tmp_path).split("into ")[1].split(" …")[0]
+    planted = [temp / "oot-hud-boto3-{}.{}".format(*sys.version_info), temp / "oot-hud-boto3-", Path(used)]
+    ran = tmp_path / "ran"
+    for folder in planted:
+        packages = folder / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
+        (packages / "boto3").mkdir(parents=True)
+        (packages / "boto3" / "__init__.py").write_text(f"open({str(ran)!r}, 'w')\nclient = 'planted'\n")
+        (packages / "planted.pth").write_text(f"import pathlib; pathlib.Path({str(ran)!r}).touch()\n")
+        (folder / "bin").mkdir()
+        (folder / "bin" / "python").write_text(f"#!/bin/sh\ntouch {ran}\n")
+        (folder / "bin" / "python").chmod(0o755)
+        (folder / "installed").write_text(digest)
+    told = load(temp, lock, tmp_path)
+    assert told.splitlines()[-1] == "got a client"
+    assert not any(f"into {folder} " in told for folder in planted)
+    assert not ran.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, temp: Path) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text(make_wheel(tmp_path))
+    assert "told no_boto3" in load(temp / "gone", lock, tmp_path)
 
 
 def test_a_machine_without_venv_is_told(tmp_path: Path, temp: Path) -> None:

@@ -1,13 +1,15 @@
-"""boto3, for S3 alone: the one that is there, else one installed hash-locked into a private venv in RUNNER_TEMP."""
+"""boto3, for S3 alone: the one that is there, else one installed hash-locked into a venv of this process's own."""
 
 from __future__ import annotations
 
-import hashlib
+import atexit
 import importlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -79,20 +81,23 @@ def _forget() -> None:
 
 
 def _install(temp: Path, say: Callable[[str], None], lock: Path) -> Path:
-    """Make the venv, unless an earlier step of this job did; gives its site-packages."""
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    folder = temp / "oot-hud-boto3-{}.{}".format(*sys.version_info)
+    """Make a venv for this process alone and return its site-packages.
+
+    Its folder has a name that nobody knows before: in one that an earlier step of the job could have made, that step's
+    code would run with this step's role.
+    """
+    started = time.monotonic()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="oot-hud-boto3-", dir=str(temp)))
+    except OSError as error:
+        raise UploadError("no_boto3", why=error) from None
+    atexit.register(shutil.rmtree, str(folder), ignore_errors=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    done = folder / "installed"
-    if not done.exists() or done.read_text() != wanted:
-        started = time.monotonic()
-        say(f"Installing boto3 into {folder} …")
-        if not python.exists():
-            _run([sys.executable, "-I", "-m", "venv", str(folder)])
-        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:"]
-        _run([str(python), "-I", "-m", "pip", "install", *options, "--require-hashes", "-r", str(lock)])
-        done.write_text(wanted)
-        say(f"Installed in {time.monotonic() - started:.1f} s.")
+    say(f"Installing boto3 into {folder} …")
+    _run([sys.executable, "-I", "-m", "venv", str(folder)])
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:"]
+    _run([str(python), "-I", "-m", "pip", "install", *options, "--require-hashes", "-r", str(lock)])
+    say(f"Installed in {time.monotonic() - started:.1f} s.")
     found = sorted(folder.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"))
     if not found:
         raise UploadError("no_boto3", why=f"{folder} has no site-packages")
