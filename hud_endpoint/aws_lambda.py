@@ -9,23 +9,37 @@ for its own parts, in the start-up phase, and a wrong setting ends the start wit
 
 from __future__ import annotations
 
+import contextvars
+import functools
+import logging
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from hud_endpoint.logs import bind, redact, set_up
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from starlette.applications import Starlette
 
     class Context(Protocol):
         """What Lambda tells of an invocation; what we ask of it."""
 
+        aws_request_id: str
+
         def get_remaining_time_in_millis(self) -> int: ...
 
     Handler = Callable[[Any, Context], dict[str, Any]]
 
+log = logging.getLogger(__name__)
+
 _ENOUGH_MILLISECONDS = 15_000  # one delivery may take the relay's five seconds, and its bookkeeping as long
+
+
+class HandlerError(Exception):
+    """A function could not start, or an invocation failed; the message holds no secret."""
 
 
 def _http(app: Starlette) -> Handler:
@@ -51,14 +65,12 @@ def _relay() -> Handler:
 
 def _sweep() -> Handler:
     from hud_endpoint import aws
-    from hud_endpoint.logs import set_up
     from hud_endpoint.relay.dispatch import Dispatches
     from hud_endpoint.relay.ledger import Ledger
     from hud_endpoint.relay.outbox import Outbox
     from hud_endpoint.relay.sweeper import Sweeper
     from hud_endpoint.settings import RELAY_TABLE
 
-    set_up()
     client, table = aws.patient_dynamodb(), os.environ.get("RELAY_TABLE") or RELAY_TABLE
     sweeper = Sweeper(client, table, Ledger(client, table), Outbox(client, table), Dispatches(client, table))
 
@@ -71,11 +83,9 @@ def _sweep() -> Handler:
 
 def _outbox() -> Handler:
     from hud_endpoint.app import relay_parts
-    from hud_endpoint.logs import set_up
     from hud_endpoint.relay.worker import OutboxWorker
     from hud_endpoint.settings import RelaySettings, load
 
-    set_up()
     parts = relay_parts(load(RelaySettings))
     worker = OutboxWorker(parts.outbox, parts.handler, parts.sweeper, parts.metrics)
 
@@ -96,11 +106,39 @@ def _outbox() -> Handler:
     return drain
 
 
-_BUILDERS = {"hud_handler": _hud, "relay_handler": _relay, "sweep_handler": _sweep, "outbox_handler": _outbox}
+def handlers(builders: Mapping[str, Callable[[], Handler]]) -> Callable[[str], Handler]:
+    """Return the `__getattr__` of a module of handlers, which builds each when it is first named.
 
+    Every log line of an invocation carries its request id, and nothing that another invocation was about. An error is
+    logged here and reported as HandlerError: Lambda's runtime would log and report it as it is, with all that it holds.
+    """
 
-def __getattr__(name: str) -> Handler:
-    if name not in _BUILDERS:
-        raise AttributeError(f"there is no handler {name!r}: {', '.join(_BUILDERS)} are")
-    handler = globals()[name] = _BUILDERS[name]()
+    @functools.cache
+    def handler(name: str) -> Handler:
+        if name not in builders:
+            raise AttributeError(f"there is no handler {name!r}: {', '.join(builders)} are")
+        set_up()
+        with _errors_reported():
+            handle = builders[name]()
+
+        def invoke(event: Any, context: Context) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+            bind(function_request_id=context.aws_request_id)
+            with _errors_reported():
+                return handle(event, context)
+
+        return lambda event, context: contextvars.copy_context().run(invoke, event, context)
+
     return handler
+
+
+@contextmanager
+def _errors_reported() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the outermost edge of a function
+        log.exception("the function failed")
+        raise HandlerError(redact(f"{type(error).__name__}: {error}")) from None
+
+
+_BUILDERS = {"hud_handler": _hud, "relay_handler": _relay, "sweep_handler": _sweep, "outbox_handler": _outbox}
+__getattr__ = handlers(_BUILDERS)

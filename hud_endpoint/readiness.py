@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -64,7 +65,7 @@ class Readiness:
     async def _ask(self, part: Part) -> dict[str, Any]:
         check = self._running.get(part.name)
         if check is None or check.done():  # one that hangs is waited for, and never joined by another
-            check = self._running[part.name] = self._threads.submit(part.check)
+            check = self._running[part.name] = self._threads.submit(copy_context().run, part.check)
         try:
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(check)), WAIT_SECONDS)
         except TimeoutError:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE
+from hud_endpoint.logs import hide
 from hud_endpoint.relay.issuers import KINDS, find_issuer
 from hud_endpoint.secret_settings import SecretError, secret_settings
 from hud_endpoint.wire_types import Repo  # noqa: TC001 - pydantic reads it at run time
@@ -139,7 +140,7 @@ def load(settings: type[S]) -> S:
     What is wrong ends the process with a sentence that names each variable.
     """
     try:
-        return settings(**secret_settings(settings.model_fields))
+        loaded = settings(**secret_settings(settings.model_fields))
     except (SettingsError, SecretError) as error:  # JSON that isn't; a secret that can't be read
         raise SystemExit(f"Settings are missing or wrong (docs/settings.md explains each). {error}.") from None
     except ValidationError as error:
@@ -148,3 +149,7 @@ def load(settings: type[S]) -> S:
             for problem in error.errors(include_url=False, include_input=False)
         )
         raise SystemExit(f"Settings are missing or wrong (docs/settings.md explains each). {problems}.") from None
+    for _, value in loaded:
+        if isinstance(value, SecretStr):
+            hide(value.get_secret_value())  # from the logs
+    return loaded

@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from contextlib import closing
+from contextvars import copy_context
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ class AllowlistSource:
     def _current(self) -> Allowlist:
         if time.monotonic() - self._tried_at > self._ttl and not self._renewing.locked():
             self._tried_at = time.monotonic()
-            threading.Thread(target=self.renew, name="allowlist", daemon=True).start()
+            threading.Thread(target=copy_context().run, args=(self.renew,), name="allowlist", daemon=True).start()
         return self._allowlist
 
     def _load(self) -> Allowlist:

@@ -30,7 +30,7 @@ def record(identity: Identity, outcome: str, *, code: str = "", key: str = "") -
             "repository_id": identity.repository_id,
             "run_id": identity.run_id,
             "run_attempt": identity.run_attempt,
-            "token": identity.token_id,  # a hash: it names the token and opens nothing
+            "token_id": identity.token_id,  # a hash: it names the token and opens nothing
             "claims": claims,
             "code": code,
             "key": key,

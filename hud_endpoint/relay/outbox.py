@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import orjson
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.logs import bind
+from hud_endpoint.logs import bound
 from hud_endpoint.relay.due import due_items, due_keys, place, queue_of
 from hud_endpoint.relay.forward import Delivered, Refused, Unavailable
 from hud_endpoint.relay.ledger import number, store_unavailable
@@ -266,11 +266,11 @@ class Outbox:
                 break
             if not self.claim(entry, self._clock()):
                 continue
-            bind(repo=entry.repo, delivery_id=entry.delivery_id)
-            answer = self._try(entry, send)
-            if isinstance(answer, Refused):
-                on_refused(entry)
-            self.settle(entry, answer, self._clock())
+            with bound(repo=entry.repo, delivery_id=entry.delivery_id):
+                answer = self._try(entry, send)
+                if isinstance(answer, Refused):
+                    on_refused(entry)
+                self.settle(entry, answer, self._clock())
             tried += 1
         return tried
 

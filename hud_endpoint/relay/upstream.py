@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError  # noqa: A004 - the builtin's own alias
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from hud_endpoint.wire_types import is_sha
@@ -67,7 +68,7 @@ class Upstream:
             if asked is None:
                 if len(self._asked) >= _WORKERS:  # the others have not been answered yet: do not queue behind them
                     return None
-                asked = self._asked[sha] = self._pool.submit(self._learn, sha)
+                asked = self._asked[sha] = self._pool.submit(copy_context().run, self._learn, sha)
         try:
             asked.result(self._wait_seconds)
         except TimeoutError:

@@ -10,6 +10,8 @@ from typing import Any
 from awslambdaric.__main__ import main
 from botocore.session import Session
 
+from tests.deploy import log_probe
+
 
 def watch(allowed: frozenset[str]) -> None:
     """Check each call of every client that is made from here on."""
@@ -36,4 +38,6 @@ def watch(allowed: frozenset[str]) -> None:
 
 if __name__ == "__main__":
     watch(frozenset(json.loads(os.environ["ALLOWED_ACTIONS"])))
+    if "LOG_PROBE" in os.environ:
+        log_probe.install(os.environ["LOG_PROBE"])
     main(sys.argv)

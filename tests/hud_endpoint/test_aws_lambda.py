@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from aws_lambda_powertools.logging.formatter import THREAD_LOCAL_KEYS
 
 from hud_endpoint import aws, aws_lambda
+from hud_endpoint.aws_lambda import handlers
 from hud_endpoint.contract import HUD_BODY_BYTES
+from hud_endpoint.logs import bind
 from hud_endpoint.relay.ledger import Ledger
 from hud_endpoint.relay.lifecycle import advance
 from hud_endpoint.relay.outbox import QUEUE, Outbox, new_entry
@@ -41,6 +44,7 @@ class Context:
 
     def __init__(self, milliseconds: int = 60_000) -> None:
         self.milliseconds = milliseconds
+        self.aws_request_id = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
     def get_remaining_time_in_millis(self) -> int:
         return self.milliseconds
@@ -103,12 +107,17 @@ def built(environment: object) -> Iterator[Callable[[str], aws_lambda.Handler]]:
 
     def forget() -> None:
         aws._session.cache_clear()
-        for name in aws_lambda._BUILDERS:
-            vars(aws_lambda).pop(name, None)
+        aws_lambda.__getattr__.cache_clear()  # type: ignore[attr-defined]
+
+    names: set[str] = set()
+
+    def build(name: str) -> aws_lambda.Handler:
+        names.add(name)
+        return aws_lambda.__getattr__(name)
 
     forget()
-    yield lambda name: getattr(aws_lambda, name)
-    if {"hud_handler", "relay_handler"} & vars(aws_lambda).keys():
+    yield build
+    if {"hud_handler", "relay_handler"} & names:
         asyncio.get_event_loop_policy().get_event_loop().close()
         asyncio.set_event_loop(None)
     forget()
@@ -273,6 +282,18 @@ def test_the_sweeper_needs_nothing_but_its_table(
     for name in ("HUD_API_TOKEN", "DISPATCH_TOKEN", "CALLBACK_SIGNING_KEY", "ALLOWLIST", "HUD_API_URL"):
         monkeypatch.delenv(name)
     assert callable(built("sweep_handler"))
+
+
+def test_nothing_that_an_invocation_binds_is_there_in_the_next() -> None:
+    def handle(event: dict[str, str], _context: object) -> dict[str, Any]:
+        bind(**event)
+        return dict(THREAD_LOCAL_KEYS.get())
+
+    handler = handlers({"handler": lambda: handle})("handler")
+    request = {"function_request_id": Context().aws_request_id}
+    assert handler({"repo": "o/r"}, Context()) == {"repo": "o/r"} | request
+    assert handler({}, Context()) == request
+    assert THREAD_LOCAL_KEYS.get() == {}
 
 
 def test_what_is_no_handler() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ class RunningJobs:
 
     def counts(self, repos: Iterable[str]) -> dict[str, int]:
         """Give how many jobs of each backend run."""
-        return dict(self._threads.map(self._count, repos))
+        context = copy_context()
+        return dict(self._threads.map(lambda repo: context.copy().run(self._count, repo), repos))
 
     def _count(self, repo: str) -> tuple[str, int]:
         return repo, sum(page["Count"] for page in self._pages("running_repo", repo, Select="COUNT"))

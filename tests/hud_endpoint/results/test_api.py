@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from aws_lambda_powertools.logging.formatter import THREAD_LOCAL_KEYS
 from pydantic import SecretStr
 
 from hud_endpoint.app import hud
 from hud_endpoint.contract import HUD_BODY_BYTES
 from hud_endpoint.errors import CODES, RefusedError
-from hud_endpoint.logs import _bound
 from hud_endpoint.results.store import Outcome, ResultStore
 from hud_endpoint.service_token import require_service_token
 from hud_endpoint.settings import HudSettings
@@ -234,7 +234,7 @@ def test_log_lines_say_what_they_are_about(serve: Serve, monkeypatch: pytest.Mon
     seen: list[dict[str, str]] = []
 
     def apply(*_: object) -> Outcome:
-        seen.append(dict(_bound.get()))
+        seen.append(dict(THREAD_LOCAL_KEYS.get()))
         return Outcome.STORED
 
     monkeypatch.setattr(ResultStore, "apply", apply)
