@@ -50,7 +50,8 @@ audit: .venv/release/.installed ## Look our locked packages up in the public lis
 
 lock: ## Lock the newest versions that pyproject.toml and package.json allow
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv
-	for lock in "requirements-dev.txt pyproject.toml --group dev" "requirements.txt pyproject.toml -c requirements-dev.txt" "requirements-node.txt --group node" "requirements-release.txt --group release"; do \
+	for lock in "requirements-dev.txt pyproject.toml --all-extras --group dev" "requirements.txt pyproject.toml --all-extras -c requirements-dev.txt" \
+			"requirements-build.txt --group build -c requirements-dev.txt" "requirements-node.txt --group node" "requirements-release.txt --group release"; do \
 		.venv/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
 			--upgrade --no-annotate --custom-compile-command "make lock" -o $$lock || exit 1; done
 	$(PY) .ci/lock-s3.py

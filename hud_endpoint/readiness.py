@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from hud_endpoint import __version__
 from hud_endpoint.http import as_json
 from hud_endpoint.openapi.document import Operation
 
@@ -80,8 +81,8 @@ def health_operations(parts: Sequence[Part], error_field: str) -> list[Operation
     readiness = Readiness(parts)
 
     async def alive(_request: Request) -> Response:
-        """Tell that the process lives; it asks nobody."""
-        return as_json({"ok": True})
+        """Return that the process lives, and its version; no store is asked."""
+        return as_json({"ok": True, "version": __version__})
 
     async def ready(_request: Request) -> Response:
         """Tell whether every store answers, as found at most a second ago: `{ok, parts: {name: {ok}}}`.

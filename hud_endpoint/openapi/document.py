@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
+
+from hud_endpoint import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -73,7 +74,7 @@ def document(
         schemas.pop(unused, None)
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": _version()},
+        "info": {"title": title, "version": __version__},
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": securities},
     }
@@ -107,10 +108,3 @@ def _described(operation: Operation, schemas: dict[str, Any], securities: dict[s
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
-
-
-def _version() -> str:
-    try:
-        return version("oot-hud")
-    except PackageNotFoundError:  # run from a checkout
-        return "unreleased"

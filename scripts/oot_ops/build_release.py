@@ -1,6 +1,6 @@
 """Builds what a release publishes into dist/: source archive, Lambda zip, SBOM, checksums and release notes.
 
-python -m oot_ops.build_release --tag v0.1.0     # refuses a tag that pyproject.toml or CHANGELOG.md don't know
+python -m oot_ops.build_release --tag v0.1.0     # refuses a tag that is not the version, or not in CHANGELOG.md
 python -m oot_ops.build_release                  # a trial: the same files, of the commit that is checked out
 
 `make dist` calls it with the SBOM's tool in an environment of its own.
@@ -14,22 +14,21 @@ import hashlib
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
+from hud_endpoint import __version__
 from oot_ops.build_lambda import ROOT, BuildError, build
 
 TAG = re.compile(r"v\d+\.\d+\.\d+")
 
 
-def check_tag(tag: str, pyproject: str, changelog: str) -> str:
-    """Give the version that a tag releases. Raises BuildError when the project's own files tell another story."""
-    version = str(tomllib.loads(pyproject)["project"]["version"])
+def check_tag(tag: str, version: str, changelog: str) -> str:
+    """Return the version that a tag releases. Raises BuildError where code or changelog say otherwise."""
     if not TAG.fullmatch(tag):
         raise BuildError(f"{tag} is not a release's tag: write vMAJOR.MINOR.PATCH, such as v{version}.")
     if tag != f"v{version}":
         raise BuildError(
-            f"Tag {tag} releases version {tag[1:]}, but pyproject.toml says {version}: change one of them."
+            f"Tag {tag} releases version {tag[1:]}, but hud_endpoint.__version__ is {version}: change one of them."
         )
     if not notes(version, changelog):
         raise BuildError(f"CHANGELOG.md has no section `## {version}`: rename `## Unreleased` to it.")
@@ -78,8 +77,8 @@ def main() -> int:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     try:
-        pyproject, changelog = (ROOT / "pyproject.toml").read_text(), (ROOT / "CHANGELOG.md").read_text()
-        version = check_tag(options.tag, pyproject, changelog) if options.tag else "trial"
+        changelog = (ROOT / "CHANGELOG.md").read_text()
+        version = check_tag(options.tag, __version__, changelog) if options.tag else "trial"
         write_source(out / f"oot-hud-{version}.tar.gz", f"oot-hud-{version}")
         build(out / "oot-hud-lambda.zip")
         sbom = [options.cyclonedx, "requirements", "--output-reproducible", "--pyproject", "pyproject.toml"]

@@ -11,6 +11,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 
+from hud_endpoint import __version__
+
 if TYPE_CHECKING:
     from oot_local.stack import Stack
 
@@ -34,6 +36,7 @@ DOCUMENTED = {
 @pytest.mark.parametrize("half", DOCUMENTED)
 def test_every_route_is_documented_with_its_errors(stack: Stack, half: str) -> None:
     document = requests.get(f"{stack.state[half]}/openapi.json", timeout=10).json()
+    assert document["info"]["version"] == __version__
     found = {path: set(methods) for path, methods in document["paths"].items()}
     assert DOCUMENTED[half].items() <= found.items()
     assert half == "hud_url" or found == DOCUMENTED[half]

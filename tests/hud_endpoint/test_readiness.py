@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from hud_endpoint import readiness
+from hud_endpoint import __version__, readiness
 from hud_endpoint.app import hud, relay
 from hud_endpoint.readiness import Part, Readiness
 from hud_endpoint.settings import HudSettings, RelaySettings
@@ -34,7 +34,7 @@ def test_both_halves_are_ready_on_a_whole_stack(stack: Stack, half: str, parts: 
 @pytest.mark.parametrize("half", ["hud_url", "relay_url"])
 def test_a_process_lives_whatever_its_stores_do(stack: Stack, half: str) -> None:
     answer = requests.get(f"{stack.state[half]}/healthz", timeout=10)
-    assert (answer.status_code, answer.json()) == (200, {"ok": True})
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "version": __version__})
 
 
 @pytest.fixture

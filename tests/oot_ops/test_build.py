@@ -24,7 +24,6 @@ HANDLERS = (
     "oot_replicator.s3_to_clickhouse",
     "oot_replicator.verify",
 )
-PYPROJECT = '[project]\nname = "x"\nversion = "1.2.3"\n'
 CHANGELOG = "# Changelog\n\n## Unreleased\n\n- soon\n\n## 1.2.3 - 2026-11-01\n\n- this\n\n## 1.2.2\n\n- that\n"
 
 
@@ -103,21 +102,21 @@ def test_an_unknown_python_is_told_in_words(tmp_path: Path) -> None:
         ("1.2.3", "not a release's tag"),
         ("v1.2", "not a release's tag"),
         ("v1.2.3; rm -rf", "not a release's tag"),
-        ("v1.2.4", r"pyproject.toml says 1.2.3"),
+        ("v1.2.4", r"__version__ is 1.2.3"),
     ],
 )
 def test_a_tag_that_is_not_the_projects_version_is_refused(tag: str, told: str) -> None:
     with pytest.raises(BuildError, match=told):
-        check_tag(tag, PYPROJECT, CHANGELOG)
+        check_tag(tag, "1.2.3", CHANGELOG)
 
 
 def test_a_version_without_a_changelog_is_refused() -> None:
     with pytest.raises(BuildError, match=r"no section `## 1\.2\.3`"):
-        check_tag("v1.2.3", PYPROJECT, "# Changelog\n\n## Unreleased\n\n- soon\n")
+        check_tag("v1.2.3", "1.2.3", "# Changelog\n\n## Unreleased\n\n- soon\n")
 
 
 def test_the_notes_are_the_versions_own_section() -> None:
-    assert check_tag("v1.2.3", PYPROJECT, CHANGELOG) == "1.2.3"
+    assert check_tag("v1.2.3", "1.2.3", CHANGELOG) == "1.2.3"
     assert notes("1.2.3", CHANGELOG) == "- this\n"
     assert notes("1.2", CHANGELOG) == ""
 
