@@ -2,6 +2,9 @@
 
 uvicorn --factory hud_endpoint.app:hud
 
+`results()` and `pages()` are HUD's two parts, for those who run them apart: what strangers may ask then has neither the
+rights nor the secret of what takes results in.
+
 Each half imports its own parts inside its factory, so that a cold start pays for what it uses and nothing else. What
 takes results in is plain Starlette; the pages are FastAPI, which takes as long to import as all the rest.
 """
@@ -24,7 +27,7 @@ from hud_endpoint.logs import set_up
 from hud_endpoint.openapi.document import document
 from hud_endpoint.openapi.page import docs_routes
 from hud_endpoint.readiness import clickhouse_part, dynamodb_part, health_operations
-from hud_endpoint.settings import HudSettings, RelaySettings, load
+from hud_endpoint.settings import HudSettings, PagesSettings, RelaySettings, ResultsSettings, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
     from starlette.responses import Response
+    from types_boto3_dynamodb.client import DynamoDBClient
 
     from hud_endpoint.openapi.document import Operation
+    from hud_endpoint.readiness import Part
     from hud_endpoint.relay.handler import ResultHandler
     from hud_endpoint.relay.metrics import Metrics
     from hud_endpoint.relay.outbox import Bodies, Outbox
@@ -125,23 +130,57 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
 
 def hud(settings: HudSettings | None = None) -> Starlette:
     """Build the results endpoint and the pages; wrong settings end the process with a sentence."""
-    from hud_endpoint.results.api import results_operation
-    from hud_endpoint.results.store import ResultStore
-
     set_up()
     gc.set_threshold(_GC_OBJECTS)
     settings = settings or load(HudSettings)
-    dynamodb, table = aws.prompt_dynamodb(), settings.results_table
-    stores = [
-        dynamodb_part(lambda: dynamodb, table, "dynamoKey", "RESULTS_TABLE"),
-        clickhouse_part(settings.clickhouse_url),
+    dynamodb = aws.prompt_dynamodb()
+    operations = [
+        _results(settings, dynamodb),
+        *health_operations([_results_table(dynamodb, settings), clickhouse_part(settings.clickhouse_url)], "error"),
     ]
-    operations = [results_operation(settings, ResultStore(dynamodb, table)), *health_operations(stores, "error")]
+    return _with_pages(operations, LazyApp(lambda: _pages(settings)))
 
+
+def results(settings: ResultsSettings | None = None) -> Starlette:
+    """Build the results endpoint alone; wrong settings end the process with a sentence."""
+    set_up()
+    gc.set_threshold(_GC_OBJECTS)
+    settings = settings or load(ResultsSettings)
+    dynamodb = aws.prompt_dynamodb()
+    health = health_operations([_results_table(dynamodb, settings)], "error")
+    operations = [_results(settings, dynamodb), *health]
+    app = Starlette(routes=_routes(operations))
+    answer_errors(app, "error")
+    redirect_slashes_by_path(app)
+    app.routes.extend(docs_routes(lambda: document("oot-hud results", operations, "error")))
+    return app
+
+
+def pages(settings: PagesSettings | None = None) -> Starlette:
+    """Build the pages alone, which need no service token and write nothing; wrong settings end the process."""
+    set_up()
+    settings = settings or load(PagesSettings)
+    table = _results_table(aws.prompt_dynamodb(), settings)
+    lazy = LazyApp(lambda: _pages(settings))
+    lazy.built()
+    return _with_pages(health_operations([table, clickhouse_part(settings.clickhouse_url)], "error"), lazy)
+
+
+def _results(settings: ResultsSettings, dynamodb: DynamoDBClient) -> Operation:
+    from hud_endpoint.results.api import results_operation
+    from hud_endpoint.results.store import ResultStore
+
+    return results_operation(settings, ResultStore(dynamodb, settings.results_table))
+
+
+def _results_table(dynamodb: DynamoDBClient, settings: ResultsSettings | PagesSettings) -> Part:
+    return dynamodb_part(lambda: dynamodb, settings.results_table, "dynamoKey", "RESULTS_TABLE")
+
+
+def _with_pages(operations: list[Operation], pages: LazyApp[FastAPI]) -> Starlette:
     async def home(_request: Request) -> Response:
         return RedirectResponse("/oot")
 
-    pages = LazyApp(lambda: _pages(settings))
     app = Starlette(routes=[*_routes(operations), Route("/", home)], lifespan=pages.lifespan)
     answer_errors(app, "error")
     app.router.default = pages  # behind the routes, so that a wrong method of theirs is 405
@@ -150,7 +189,7 @@ def hud(settings: HudSettings | None = None) -> Starlette:
     return app
 
 
-def _pages(settings: HudSettings) -> FastAPI:
+def _pages(settings: PagesSettings) -> FastAPI:
     """Build the pages and their data twins, from FastAPI's routers."""
     from fastapi import FastAPI
 

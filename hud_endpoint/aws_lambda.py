@@ -1,7 +1,8 @@
 """AWS Lambda's entry points: one handler for each thing that is deployed as a function.
 
-`hud_handler` and `relay_handler` answer API Gateway's HTTP API or a function URL. `sweep_handler` and `outbox_handler`
-are for schedules, once a minute each: they do what the relay's worker and `oot_ops.sweep` do on a server.
+`relay_handler`, `results_handler` and `pages_handler` answer API Gateway or a function URL; `hud_handler` is the last
+two in one. `sweep_handler` and `outbox_handler` are for schedules, once a minute each: they do what the relay's worker
+and `oot_ops.sweep` do on a server.
 
 A handler is built when it is first named, which Lambda's runtime does while it starts a function: each function pays
 for its own parts, in the start-up phase, and a wrong setting ends the start with a sentence in the log.
@@ -55,6 +56,18 @@ def _hud() -> Handler:
     from hud_endpoint.app import hud
 
     return _http(hud())
+
+
+def _results() -> Handler:
+    from hud_endpoint.app import results
+
+    return _http(results())
+
+
+def _pages() -> Handler:
+    from hud_endpoint.app import pages
+
+    return _http(pages())
 
 
 def _relay() -> Handler:
@@ -140,5 +153,12 @@ def _errors_reported() -> Iterator[None]:
         raise HandlerError(redact(f"{type(error).__name__}: {error}")) from None
 
 
-_BUILDERS = {"hud_handler": _hud, "relay_handler": _relay, "sweep_handler": _sweep, "outbox_handler": _outbox}
+_BUILDERS = {
+    "hud_handler": _hud,
+    "results_handler": _results,
+    "pages_handler": _pages,
+    "relay_handler": _relay,
+    "sweep_handler": _sweep,
+    "outbox_handler": _outbox,
+}
 __getattr__ = handlers(_BUILDERS)

@@ -52,17 +52,23 @@ def _whole(told: object) -> object:
     return int(told) if isinstance(told, str) and told.isdecimal() else told
 
 
-class HudSettings(_Settings):
-    """What the results endpoint and the pages need."""
+class ResultsSettings(_Settings):
+    """What the results endpoint needs."""
 
     internal_api_token: SecretStr = Field(min_length=16, description="Service token that the relay sends")
     internal_api_token_previous: SecretStr | None = Field(
         default=None, min_length=16, description="Accepted as well, while the token is being rotated"
     )
     results_table: str = Field(default=RESULTS_TABLE, description="DynamoDB table of the job records")
+    retention_days: int = Field(default=100, ge=1, description="Days after which DynamoDB may expire a record")
+
+
+class PagesSettings(_Settings):
+    """What the pages need: no service token is among it."""
+
+    results_table: str = Field(default=RESULTS_TABLE, description="DynamoDB table of the job records")
     clickhouse_url: str = Field(default="http://127.0.0.1:8123", description="http(s)://[user[:password]@]host[:port]")
     banner: str = Field(default="", description="A line on top of every page, for an announcement")
-    retention_days: int = Field(default=100, ge=1, description="Days after which DynamoDB may expire a record")
     hud_public_url: str = Field(default="", description="Where people see HUD; default: feeds hold paths")
     readiness_days: Annotated[Literal[7, 14, 30], BeforeValidator(_whole)] = Field(
         default=14, description="Days that level readiness is judged over: 7, 14 or 30, which the rollup knows"
@@ -70,6 +76,10 @@ class HudSettings(_Settings):
     readiness_timeout_rate: float = Field(default=0.01, ge=0, le=1, description="Timed out of judged jobs, below")
     readiness_end_to_end_seconds: int = Field(default=3 * 3600, ge=1, description="Median from dispatch to end, below")
     readiness_pass_rate: float = Field(default=0.9, ge=0, le=1, description="Successes of judged jobs, above")
+
+
+class HudSettings(ResultsSettings, PagesSettings):
+    """What the results endpoint and the pages need where they are one process."""
 
 
 class RelaySettings(_Settings):

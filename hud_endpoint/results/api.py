@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from hud_endpoint.results.record import Write
     from hud_endpoint.results.store import Outcome, ResultStore
-    from hud_endpoint.settings import HudSettings
+    from hud_endpoint.settings import ResultsSettings
 
 TOKEN_HEADER = "x-hud-internal-bot"  # noqa: S105 - a header's name, not a secret
 THREADS = 40
 WAITING = 80  # bodies of 2 MB at most, while the store is slow
 
 
-def results_operation(settings: HudSettings, store: ResultStore) -> Operation:
+def results_operation(settings: ResultsSettings, store: ResultStore) -> Operation:
     """Build the operation around the store; `/api/crcr/results` is CRCR's name for the same."""
     threads = Threads(THREADS, WAITING, "results")
 

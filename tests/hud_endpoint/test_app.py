@@ -11,12 +11,12 @@ import pytest
 import requests
 
 from hud_endpoint import app as apps
-from hud_endpoint.app import hud, relay
+from hud_endpoint.app import hud, pages, relay, results
 from hud_endpoint.contract import RelayPayload, parse
 from hud_endpoint.results import api
 from hud_endpoint.results.store import Outcome, ResultStore
-from hud_endpoint.settings import HudSettings
-from tests.hud_endpoint.samples import relay_payload
+from hud_endpoint.settings import HudSettings, PagesSettings, ResultsSettings
+from tests.hud_endpoint.samples import new_repo, relay_payload
 from tests.hud_endpoint.serving import served
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from oot_local.stack import Stack
     from tests.hud_endpoint.conftest import Serve
 
 TOKEN = "a-token-of-these-tests"
@@ -109,7 +110,48 @@ def test_a_crowd_before_a_slow_store_is_told_to_come_again(serve: Serve, monkeyp
     assert post().status_code == 200
 
 
-@pytest.mark.parametrize(("build", "named"), [(hud, "INTERNAL_API_TOKEN"), (relay, "HUD_API_URL")])
+class TestApart:
+    """HUD's two parts in processes of their own."""
+
+    @pytest.mark.usefixtures("aws_environment")
+    def test_the_pages_need_no_token_and_take_no_result(
+        self, stack: Stack, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("INTERNAL_API_TOKEN", raising=False)
+        monkeypatch.setenv("CLICKHOUSE_URL", stack.state["clickhouse_url"])
+        url = serve(pages())
+        assert requests.get(f"{url}/oot", timeout=10).text.startswith("<!doctype html>")
+        assert requests.get(f"{url}/readyz", timeout=10).json()["parts"].keys() == {"dynamodb", "clickhouse"}
+        for path in (RESULTS, "/api/crcr/results", f"{RESULTS}/"):
+            for headers in ({}, HEADERS, {"x-hud-internal-bot": stack.state["internal_api_token"]}):
+                answer = requests.post(url + path, json=relay_payload(), headers=headers, timeout=10)
+                assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+    def test_the_endpoint_takes_results_and_shows_nothing(self, pages_built: list[HudSettings], serve: Serve) -> None:
+        url = serve(results(ResultsSettings(internal_api_token=TOKEN)))
+        answer = requests.post(url + RESULTS, json=relay_payload(repo=new_repo()), headers=HEADERS, timeout=10)
+        assert (answer.status_code, answer.json()["outcome"]) == (200, "stored")
+        assert requests.get(f"{url}/readyz", timeout=10).json()["parts"].keys() == {"dynamodb"}
+        for path in ("/", "/oot", "/oot.json", "/pr/1", "/api/clickhouse/oot_summary"):
+            assert requests.get(url + path, timeout=10).status_code == 404
+        assert requests.get(f"{url}/openapi.json", timeout=10).json()["paths"].keys() == {
+            RESULTS,
+            "/healthz",
+            "/readyz",
+        }
+        assert pages_built == []
+
+    def test_neither_knows_the_other_s_secret(self) -> None:
+        both = HudSettings.model_fields.keys()
+        assert PagesSettings.model_fields.keys() | ResultsSettings.model_fields.keys() == both
+        secret = {name for name in both if "token" in name or "clickhouse" in name}
+        assert secret & PagesSettings.model_fields.keys() == {"clickhouse_url"}
+        assert secret & ResultsSettings.model_fields.keys() == {"internal_api_token", "internal_api_token_previous"}
+
+
+@pytest.mark.parametrize(
+    ("build", "named"), [(hud, "INTERNAL_API_TOKEN"), (results, "INTERNAL_API_TOKEN"), (relay, "HUD_API_URL")]
+)
 def test_missing_settings_end_the_start_with_a_sentence(
     build: Callable[[], Starlette], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

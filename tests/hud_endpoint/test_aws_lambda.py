@@ -117,7 +117,7 @@ def built(environment: object) -> Iterator[Callable[[str], aws_lambda.Handler]]:
 
     forget()
     yield build
-    if {"hud_handler", "relay_handler"} & names:
+    if {"hud_handler", "results_handler", "pages_handler", "relay_handler"} & names:
         asyncio.get_event_loop_policy().get_event_loop().close()
         asyncio.set_event_loop(None)
     forget()
@@ -185,6 +185,15 @@ class TestHud:
 
     def test_it_is_ready(self, built: Callable[[str], aws_lambda.Handler]) -> None:
         assert called(built("hud_handler"), event("GET", "/readyz"))[0] == 200
+
+
+@pytest.mark.parametrize(("name", "taken", "shown"), [("results_handler", 200, 404), ("pages_handler", 404, 200)])
+def test_results_and_pages_have_a_function_each(
+    built: Callable[[str], aws_lambda.Handler], name: str, taken: int, shown: int
+) -> None:
+    body = json.dumps(relay_payload(repo=new_repo())).encode()
+    assert called(built(name), event("POST", RESULTS, body, {"x-hud-internal-bot": TOKEN}))[0] == taken
+    assert called(built(name), event("GET", "/oot"))[0] == shown
 
 
 class TestRelay:
@@ -305,6 +314,8 @@ def test_what_is_no_handler() -> None:
     ("handler", "foreign"),
     [
         ("hud_handler", {"fastapi", "boto3", "jinja2", "requests", "jwt", "clickhouse_connect"}),
+        ("results_handler", {"fastapi", "boto3", "jinja2", "requests", "jwt", "clickhouse_connect"}),
+        ("pages_handler", {"boto3", "requests", "jwt"}),
         ("relay_handler", {"fastapi", "boto3", "jinja2", "clickhouse_connect", "github"}),
         ("outbox_handler", {"fastapi", "boto3", "jinja2", "clickhouse_connect", "mangum"}),
         ("sweep_handler", {"fastapi", "boto3", "jinja2", "clickhouse_connect", "mangum"}),
