@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+import yaml
 
 from oot_local.processes import READY_SECONDS, Process, free_port
 from tests.integration.own_servers import answers
@@ -83,6 +84,15 @@ def environment(**changes: str) -> dict[str, str]:
 def test_it_runs_as_nobody() -> None:
     assert told("USER") == ["10001:10001"]
     assert not re.search(r"(?i)\b(token|secret|password|key)\b\s*=", TEXT)
+
+
+def test_the_base_image_is_named_by_its_digest() -> None:
+    stages = {one.told.split(" AS ")[0] for one in INSTRUCTIONS if one.name == "FROM"}
+    (image,) = stages  # one Python builds and runs
+    assert re.fullmatch(r"python:3\.13-slim@sha256:[0-9a-f]{64}", image)
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    (docker,) = [update for update in updates if update["package-ecosystem"] == "docker"]
+    assert docker["directory"] == "/deploy"
 
 
 def test_packages_are_those_of_the_lock_file() -> None:
