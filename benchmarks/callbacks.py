@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from hud_endpoint.contract import RelayPayload, parse
-from hud_endpoint.results.record import iso, to_write
+from hud_endpoint.record import iso, to_write
 
 SHA = "3f1c9be2d8a04c5e9b7d6a1f0c2e4b8d7a5f9e13"
 _TRACE = "Traceback (most recent call last):\n" + "\n".join(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from hud_endpoint.results.record import Write
+    from hud_endpoint.record import Write
 
 TOKEN = "benchmark-service-token"  # noqa: S105 - guards nothing
 

@@ -92,8 +92,9 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
     from hud_endpoint.relay.allowlist_source import AllowlistSource, find_source
     from hud_endpoint.relay.dispatch import Dispatches
     from hud_endpoint.relay.forward import forward
+    from hud_endpoint.relay.github_runs import GitHubRuns, ask_github_for_runs
     from hud_endpoint.relay.handler import ResultHandler
-    from hud_endpoint.relay.ledger import Ledger
+    from hud_endpoint.relay.job_store import JobStore
     from hud_endpoint.relay.metrics import make_metrics
     from hud_endpoint.relay.oidc import Verifier
     from hud_endpoint.relay.outbox import Outbox
@@ -111,20 +112,22 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
         raise SystemExit(f"The allowlist can't be used: {error}.") from None
     dynamodb, table = aws.patient_dynamodb(), settings.relay_table
     hud_token = settings.hud_api_token.get_secret_value()
+    github_token = settings.github_token.get_secret_value() if settings.github_token else None
     outbox = Outbox(dynamodb, table, _bodies(settings.outbox_bucket))
-    ledger, dispatches = Ledger(dynamodb, table), Dispatches(dynamodb, table)
+    jobs, dispatches = JobStore(dynamodb, table), Dispatches(dynamodb, table)
     handler = ResultHandler(
         settings,
         verifier=Verifier(settings.oidc_issuers, settings.oidc_audience, session, allowlist.pipeline),
         allowlist=allowlist,
         limiter=RateLimiter(dynamodb, table, settings.rate_limit_per_minute),
         dispatches=dispatches,
-        ledger=ledger,
+        jobs=jobs,
         outbox=outbox,
         send=lambda payload: forward(session, settings.hud_api_url, hud_token, payload),
-        verifies=_upstream(settings).verifies,
+        runs=GitHubRuns(ask_github_for_runs(settings.github_api_url, github_token)),
+        is_upstream_commit=_upstream(settings, github_token).is_upstream_commit,
     )
-    sweeper = Sweeper(dynamodb, table, ledger, outbox, dispatches)
+    sweeper = Sweeper(dynamodb, table, jobs, outbox, dispatches)
     return RelayParts(settings, handler, outbox, sweeper, make_metrics(settings))
 
 
@@ -231,11 +234,11 @@ def _bodies(bucket: str) -> Bodies | None:
     return S3Bodies(aws.s3(), bucket)
 
 
-def _upstream(settings: RelaySettings) -> Upstream:
+def _upstream(settings: RelaySettings, token: str | None) -> Upstream:
     from hud_endpoint.relay.upstream import Upstream, ask_github
 
-    repo, token = settings.upstream_repo, settings.github_token
-    return Upstream(repo, ask_github(settings.github_api_url, repo, token.get_secret_value() if token else None))
+    repo = settings.upstream_repo
+    return Upstream(repo, ask_github(settings.github_api_url, repo, token))
 
 
 def _client_per_thread(url: str) -> Callable[[], Client]:

@@ -79,13 +79,13 @@ def _relay() -> Handler:
 def _sweep() -> Handler:
     from hud_endpoint import aws
     from hud_endpoint.relay.dispatch import Dispatches
-    from hud_endpoint.relay.ledger import Ledger
+    from hud_endpoint.relay.job_store import JobStore
     from hud_endpoint.relay.outbox import Outbox
     from hud_endpoint.relay.sweeper import Sweeper
     from hud_endpoint.settings import RELAY_TABLE
 
     client, table = aws.patient_dynamodb(), os.environ.get("RELAY_TABLE") or RELAY_TABLE
-    sweeper = Sweeper(client, table, Ledger(client, table), Outbox(client, table), Dispatches(client, table))
+    sweeper = Sweeper(client, table, JobStore(client, table), Outbox(client, table), Dispatches(client, table))
 
     def sweep(_event: Any, _context: Context) -> dict[str, Any]:  # noqa: ANN401 - a schedule says nothing of use
         swept = sweeper.sweep(time.time())
@@ -109,7 +109,7 @@ def _outbox() -> Handler:
 
         tried = 0
         while not enough():
-            found = parts.outbox.drain(parts.handler.send, parts.handler.give_step_free, stopping=enough)
+            found = parts.outbox.drain(parts.handler.send, parts.handler.undo_step, stopping=enough)
             tried += found
             if not found:
                 break

@@ -26,6 +26,7 @@ from hud_endpoint.errors import RefusedError
 from hud_endpoint.wire_types import (
     ENVIRONMENT_BYTES,
     Attempt,
+    Conclusion,
     Count,
     Environment,
     Id,
@@ -62,9 +63,6 @@ MAX_FAILED_TESTS = 1000
 NO_NAME = "(no name)"  # of a failed test: a result is not lost for one
 
 M = TypeVar("M", bound=BaseModel)
-
-# Started by the downstream's own clock: nobody dispatched them, so they can't speak for a PR.
-SELF_REPORTED_EVENTS = frozenset({"nightly", "periodic"})
 
 
 class _Wire(BaseModel):
@@ -225,7 +223,8 @@ class Trusted(_Wire):
     downstream_repo_level: Level | None = None
     ci_metrics: CiMetrics = Field(default_factory=CiMetrics)
     received_at: OptionalTime = None
-    dispatch_verified: bool | None = None
+    dispatch_verified: bool | None = None  # the upstream asked for it: we have the dispatch's record
+    commit_verified: bool | None = None  # the upstream has the commit; null where that was not asked
     origin: Origin = "job"
     repository_id: Id | None = None
     workflow_ref: str | None = None
@@ -245,6 +244,24 @@ class RelayPayload(_Wire):
 
     trusted: Trusted
     untrusted: Untrusted
+
+
+class RefusedCompletion(_Wire):
+    """A completion that the relay refused, because another one of the same job had been accepted before."""
+
+    dynamo_key: Annotated[str, Field(alias="dynamoKey", min_length=1, max_length=KEY_BYTES)]
+    conclusion: Conclusion
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ConflictNote(_Wire):
+    """Hop 2 as well: what the relay posts to HUD of a second result for a job.
+
+    It has no `untrusted`, so that no HUD stores it as a result.
+    """
+
+    trusted: Trusted
+    conflict: RefusedCompletion
 
 
 def dynamo_key(verified_repo: str, callback: Callback) -> str:
@@ -270,15 +287,28 @@ def parse(model: type[M], body: bytes) -> M:
 
     Raises RefusedError `invalid_json` where it is not JSON in UTF-8, and `invalid_callback` naming each wrong field.
     """
+    # In two steps: validators in Python see Python's values anyhow, which are cheaper to make all at once.
+    return validate(model, load_json(body))
+
+
+def load_json(body: bytes) -> object:
+    """Parse a body. Raises RefusedError `invalid_json` where it is not JSON in UTF-8."""
     try:
-        # In two steps: validators in Python see Python's values anyhow, which are cheaper to make all at once.
-        told = from_json(body)
+        data: object = from_json(body)
     except ValueError as error:
-        raise RefusedError(
-            "invalid_json", f"The body is not JSON ({cut(str(error), 200)}): send one object, UTF-8."
-        ) from None
+        raise invalid_json(error) from None
+    return data
+
+
+def invalid_json(error: ValueError) -> RefusedError:
+    """Return the refusal of a body that is not JSON."""
+    return RefusedError("invalid_json", f"The body is not JSON ({cut(str(error), 200)}): send one object, UTF-8.")
+
+
+def validate(model: type[M], data: object) -> M:
+    """Validate parsed JSON. Raises RefusedError `invalid_callback` naming each wrong field."""
     try:
-        return model.model_validate(told)
+        return model.model_validate(data)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
         raise RefusedError("invalid_callback", f"The callback was refused: {_explain(problems)}") from None

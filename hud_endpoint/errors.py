@@ -18,6 +18,7 @@ CODES: dict[str, int] = {
     "invalid_encoding": 400,
     "unsupported_encoding": 415,
     "conflicting_completion": 409,
+    "conflicting_identity": 409,
     # who says it
     "missing_token": 401,
     "invalid_token": 401,
@@ -29,6 +30,9 @@ CODES: dict[str, int] = {
     "replayed_token": 401,
     "invalid_service_token": 401,
     "repo_not_allowed": 403,
+    "repo_id_changed": 403,
+    "event_mismatch": 403,
+    "run_not_found": 403,
     "pipeline_not_allowed": 403,
     # how it is asked
     "rate_limited": 429,
@@ -40,6 +44,7 @@ CODES: dict[str, int] = {
     "store_unavailable": 503,
     "not_ready": 503,
     "issuer_unavailable": 503,
+    "github_unavailable": 503,
     "dashboard_unavailable": 503,
 }
 

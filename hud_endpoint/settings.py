@@ -10,12 +10,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE
 from hud_endpoint.logs import hide
-from hud_endpoint.relay.issuers import KINDS, find_issuer
+from hud_endpoint.relay.issuers import PROFILES, parse_issuer
 from hud_endpoint.secret_settings import SecretError, secret_settings
 from hud_endpoint.wire_types import Repo  # noqa: TC001 - pydantic reads it at run time
 
 RELAY_TABLE = "torchci-oot-relay"
-GITHUB_ISSUER = KINDS["github"].home
+GITHUB_ISSUER = PROFILES["github"].default_url
 LONGEST_JOB_SECONDS = 7 * 24 * 3600  # the relay remembers jobs for 14 days
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -32,7 +32,7 @@ def _split(value: object) -> object:
 
 
 def _issuer(told: str) -> str:
-    find_issuer(told)
+    parse_issuer(told)
     kind, separator, url = told.rpartition("=")
     return f"{kind}{separator}{_https_or_loopback(url)}"
 

@@ -6,7 +6,7 @@ L3:
     org/npu-repo: [oncall1, oncall2]
 L4:
   - org/repo: oncall1, oncall2
-  - org/other: {events: [pull_request, nightly], oncalls: [oncall1]}
+  - org/other: {events: [pull_request, nightly], oncalls: [oncall1], id: 1234, nightly_on: [push]}
 providers:                        # pipelines elsewhere, by their immutable ids, as in CRCR's ci_providers.yml
   buildkite:
     repo_map:
@@ -14,6 +14,10 @@ providers:                        # pipelines elsewhere, by their immutable ids,
   gitlab:                         # or an own instance's URL
     repo_map:
       "<project_id>": org/other
+
+`events` are production's two domains: pull_request covers push as well, nightly covers periodic; without `events` a
+repo takes part in both. `id` is the repo's immutable id on GitHub, which its tokens must then carry.
+`nightly_on: [push]` lets its push runs report nightlies.
 
 `python -m oot_ops.check_allowlist FILE` says what is wrong with one.
 """
@@ -28,7 +32,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.issuers import KINDS, Pipeline
+from hud_endpoint.events import is_self_reported
+from hud_endpoint.relay.issuers import PROFILES, Pipeline
 from hud_endpoint.wire_types import Level, Repo
 
 if TYPE_CHECKING:
@@ -36,6 +41,8 @@ if TYPE_CHECKING:
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 PROVIDERS = "providers"
+EVENT_DOMAINS = ("pull_request", "nightly")
+ENTRY_KEYS = ("oncalls", "events", "id", "nightly_on")
 MAX_BYTES = 1024 * 1024
 _REPO: TypeAdapter[str] = TypeAdapter(Repo)
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "timestamp")}
@@ -58,13 +65,23 @@ class AllowlistError(Exception):
 
 @dataclass(frozen=True)
 class Listed:
-    """A repo that may report; `repo` is written as the allowlist has it. Without `events` it reports all of them."""
+    """A repo that may report; `repo` is written as the allowlist has it.
+
+    `events` are domains (none: all of them), `repository_id` is "" where the list names none, and `nightly_on` are the
+    events beside the usual ones whose runs may report nightlies.
+    """
 
     repo: str
     level: Level
     device: str = ""
     oncalls: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
+    repository_id: str = ""
+    nightly_on: tuple[str, ...] = ()
+
+    def takes_part_in(self, event_type: str) -> bool:
+        """Say whether the repo takes part in the domain of an event: nightly and periodic are one, the rest another."""
+        return not self.events or ("nightly" if is_self_reported(event_type) else "pull_request") in self.events
 
 
 class Allowlist:
@@ -185,19 +202,40 @@ class _Reader:
         told = {"oncalls": about}
         if isinstance(about, yaml.MappingNode):
             told = dict(self._pairs(about, name))
-            for key in told.keys() - {"oncalls", "events"}:
-                self._wrong(told[key], f"{name}: {key} is unknown; an entry has oncalls and events")
-            if "events" in told and not self._names(told["events"], f"the events of {name}"):
-                self._wrong(told["events"], f"{name}: no event is named; leave events out to take them all")
-        oncalls = self._names(told.get("oncalls"), f"the oncalls of {name}")
-        events = self._names(told.get("events"), f"the events of {name}")
-        self.entries[name.lower()] = Listed(name, level, device, oncalls, events)
+            for key in told.keys() - set(ENTRY_KEYS):
+                self._wrong(told[key], f"{name}: {key} is unknown; an entry has {', '.join(ENTRY_KEYS)}")
+        self.entries[name.lower()] = Listed(
+            name,
+            level,
+            device,
+            oncalls=self._names(told.get("oncalls"), f"the oncalls of {name}"),
+            events=self._choices(told.get("events"), f"{name}: events", EVENT_DOMAINS),
+            repository_id=self._repository_id(told.get("id"), name),
+            nightly_on=self._choices(told.get("nightly_on"), f"{name}: nightly_on", ("push",)),
+        )
+
+    def _choices(self, node: yaml.Node | None, what: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+        """Read a list in which each choice may stand once; anything else would change silently what a repo reports."""
+        if node is None:
+            return ()
+        names = [_text(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else []
+        if not names or not set(names) <= set(choices) or len(set(names)) != len(names):
+            self._wrong(node, f"{what}: expected a list of {' or '.join(choices)}, each once; or leave it out")
+            return ()
+        return tuple(str(name) for name in names)
+
+    def _repository_id(self, node: yaml.Node | None, name: str) -> str:
+        text = _text(node)
+        if node is not None and not (text and text.isascii() and text.isdecimal() and len(text) <= 20):
+            self._wrong(node, f"{name}: id is the repo's number on GitHub (`gh api repos/{name} --jq .id`)")
+            return ""
+        return text or ""
 
     def _providers(self, node: yaml.Node | None) -> None:
         for provider, section in self._mapping(node, PROVIDERS):
-            kind = KINDS.get(provider)
-            if not provider.startswith("https://") and (kind is None or not kind.pipeline):
-                names = [name for name, row in KINDS.items() if row.pipeline]
+            profile = PROFILES.get(provider)
+            if not provider.startswith("https://") and (profile is None or not profile.pipeline):
+                names = [name for name, row in PROFILES.items() if row.pipeline]
                 self._wrong(section, f"{provider}: expected {' or '.join(names)}, or the URL of an own instance")
                 continue
             for key, repo_map in self._mapping(section, provider):
@@ -205,9 +243,9 @@ class _Reader:
                     self._wrong(repo_map, f"{provider}: {key} is unknown; a provider has a repo_map")
                     continue
                 for pipeline, about in self._mapping(repo_map, f"{provider}.repo_map"):
-                    if kind and len(pipeline.split("/")) != len(kind.pipeline):
-                        self._wrong(about, f"{pipeline} is not written {'/'.join(kind.pipeline)}")
-                    self._pipeline(kind.home if kind else provider, pipeline.lower(), about)
+                    if profile and len(pipeline.split("/")) != len(profile.pipeline):
+                        self._wrong(about, f"{pipeline} is not written {'/'.join(profile.pipeline)}")
+                    self._pipeline(profile.default_url if profile else provider, pipeline.lower(), about)
 
     def _pipeline(self, issuer: str, pipeline: str, node: yaml.Node) -> None:
         told = dict(self._pairs(node, pipeline)) if isinstance(node, yaml.MappingNode) else {"repo": node}

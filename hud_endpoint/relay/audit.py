@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hud_endpoint.relay.oidc import Identity
+    from hud_endpoint.relay.repo_pins import RepoPin
 
 log = logging.getLogger("oot_hud.audit")
+
+
+def record_release(pin: RepoPin, by: str, why: str) -> None:
+    """Record that an operator released the pin of a repo's ids."""
+    log.info("pin released", extra={**asdict(pin), "by": by, "why": why})
 
 
 def record(identity: Identity, outcome: str, *, code: str = "", key: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Who was asked: dispatches are recorded before they are sent, and their PR and SHA are believed over the reporter's.
+"""Who was asked: dispatches are recorded before they are sent, and their PR and SHA count, not the reporter's.
 
 The signed callback token is RFC-0054's proposal: a JWT (HS256) that travels through the dispatch and comes back.
 """
@@ -52,16 +52,16 @@ class Dispatches:
         from botocore.exceptions import BotoCoreError, ClientError
 
         same = {"S": dispatch.model_dump_json()}
-        key = _key(dispatch.repo, dispatch.delivery_id)
+        key = dispatch_key(dispatch.repo, dispatch.delivery_id)
         waits: dict[str, Any] = {
-            "queue": place(UNANSWERED_QUEUE, key["pk"]["S"]),
+            "queue": place(UNANSWERED_QUEUE, key),
             "due_at": {"N": repr(now + ORPHAN_SECONDS)},
         }
         try:
             self._client.put_item(
                 TableName=self._table,
                 Item={
-                    **key,
+                    "pk": {"S": key},
                     "dispatch": same,
                     "at": {"N": repr(now)},
                     "expires_at": {"N": str(int(now) + KEEP_SECONDS)},
@@ -82,29 +82,17 @@ class Dispatches:
         except (ClientError, BotoCoreError) as error:
             raise _unavailable(error) from error
 
-    def find(self, repo: str, delivery_id: str) -> Recorded | None:
-        """Give the record of a delivery to a repo. Raises RefusedError `store_unavailable`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            item = self._client.get_item(TableName=self._table, Key=_key(repo, delivery_id), ConsistentRead=True).get(
-                "Item"
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from error
-        return _recorded(item) if item else None
-
-    def answered(self, recorded: Recorded) -> None:
+    def acknowledge(self, recorded: Recorded) -> None:
         """Note that a dispatch has been answered; only the report of orphans depends on it, so it never fails."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         if not recorded.unanswered:
             return
-        key = _key(recorded.dispatch.repo, recorded.dispatch.delivery_id)
+        key = dispatch_key(recorded.dispatch.repo, recorded.dispatch.delivery_id)
         with suppress(ClientError, BotoCoreError):
             self._client.update_item(
                 TableName=self._table,
-                Key=key,
+                Key={"pk": {"S": key}},
                 UpdateExpression="REMOVE queue, due_at",
                 ConditionExpression="attribute_exists(pk)",  # one that has expired must not come back empty
             )
@@ -112,7 +100,7 @@ class Dispatches:
     def unanswered(self, now: float, *, mark: bool) -> Iterator[Recorded]:
         """Give the dispatches that nobody answered in time; `mark` makes them orphans. Raises what boto3 raises."""
         for item in due_items(self._client, self._table, UNANSWERED_QUEUE, now):
-            recorded = _recorded(item)
+            recorded = parse_dispatch(item)
             if not mark or self._mark_orphan(item):
                 yield recorded
 
@@ -135,10 +123,11 @@ class Dispatches:
 
     def orphans(self, now: float) -> Iterator[Recorded]:
         """Give the orphans that are known, the oldest first. Raises what boto3 raises."""
-        return (_recorded(item) for item in due_items(self._client, self._table, ORPHANS_QUEUE, now))
+        return (parse_dispatch(item) for item in due_items(self._client, self._table, ORPHANS_QUEUE, now))
 
 
-def _recorded(item: dict[str, Any]) -> Recorded:
+def parse_dispatch(item: dict[str, Any]) -> Recorded:
+    """Read a dispatch's item."""
     dispatch = Dispatch.model_validate_json(item["dispatch"]["S"])
     return Recorded(dispatch, float(item["at"]["N"]), unanswered="queue" in item)
 
@@ -180,8 +169,9 @@ def _claims(dispatch: Dispatch) -> dict[str, str | int]:
     }
 
 
-def _key(repo: str, delivery_id: str) -> dict[str, Any]:
-    return {"pk": {"S": f"dispatch#{repo.lower()}#{delivery_id}"}}
+def dispatch_key(repo: str, delivery_id: str) -> str:
+    """Return the key of a delivery's record; GitHub compares repos without case."""
+    return f"dispatch#{repo.lower()}#{delivery_id}"
 
 
 def _unavailable(error: Exception) -> RefusedError:

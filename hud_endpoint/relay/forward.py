@@ -11,13 +11,24 @@ import requests
 log = logging.getLogger(__name__)
 
 TIMEOUT = (2.0, 3.0)  # seconds to connect, and between bytes of the answer: five in all
+CONFLICTS = ("conflicting_completion", "conflicting_identity")
 CALLERS_FAULT = frozenset({400, 413, 422})  # of HUD's 4xx only these are about the body; the others are ours
 
 
 class Delivered(NamedTuple):
-    """HUD has the result, in its own words; `duplicate`: it had it before, or another that is final (409)."""
+    """HUD has the result; `duplicate` says that it had it before."""
 
     duplicate: bool
+
+
+class Conflicting(NamedTuple):
+    """HUD has another completion of this job, which is final, or holds its key for another job (409).
+
+    `code` is one of CONFLICTS.
+    """
+
+    code: str
+    why: str
 
 
 class Refused(NamedTuple):
@@ -34,7 +45,7 @@ class Unavailable(NamedTuple):
     ours: bool
 
 
-Answer = Delivered | Refused | Unavailable
+Answer = Delivered | Conflicting | Refused | Unavailable
 
 
 def forward(session: requests.Session, url: str, token: str, payload: dict[str, Any]) -> Answer:
@@ -50,12 +61,14 @@ def forward(session: requests.Session, url: str, token: str, payload: dict[str, 
         content = response.content[:65536]
     except (requests.RequestException, OSError) as error:
         return Unavailable(f"no answer ({type(error).__name__})", ours=False)
-    told = _json(content)
-    if response.status_code == 200 and told.get("ok") is True:
-        return Delivered(duplicate=told.get("outcome") == "duplicate")
+    answer = _json(content)
+    if response.status_code == 200 and answer.get("ok") is True:
+        return Delivered(duplicate=answer.get("outcome") == "duplicate")
     if response.status_code == 409:
-        return Delivered(duplicate=True)
-    why = f"HTTP {response.status_code}: {str(told.get('error', ''))[:1000]}".rstrip(": ")
+        code = answer.get("code")
+        why = str(answer.get("error") or "HUD holds another result for this job.")[:1000]
+        return Conflicting(code if code in CONFLICTS else CONFLICTS[0], why)
+    why = f"HTTP {response.status_code}: {str(answer.get('error', ''))[:1000]}".rstrip(": ")
     if response.status_code in CALLERS_FAULT:
         return Refused(response.status_code, why)
     ours = response.status_code < 500
@@ -66,7 +79,7 @@ def forward(session: requests.Session, url: str, token: str, payload: dict[str, 
 
 def _json(content: bytes) -> dict[str, Any]:
     try:
-        told = orjson.loads(content)
+        answer = orjson.loads(content)
     except orjson.JSONDecodeError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return answer if isinstance(answer, dict) else {}

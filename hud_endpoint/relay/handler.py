@@ -6,26 +6,27 @@ forwarded or answered. The first step that fails answers, and nothing is written
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import logging
 import random
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hud_endpoint.contract import SELF_REPORTED_EVENTS, Callback, dynamo_key, parse
+from hud_endpoint.contract import Callback, dynamo_key, invalid_json, validate
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.events import is_self_reported
+from hud_endpoint.links import UPSTREAM, backend_path, pull_request_path
 from hud_endpoint.logs import bind
-from hud_endpoint.relay.dispatch import Dispatches, check_callback_token, sign_callback_token
-from hud_endpoint.relay.forward import Delivered, Refused
-from hud_endpoint.relay.ledger import Ledger, store_unavailable
-from hud_endpoint.relay.lifecycle import Phase, Step, advance, reject
-from hud_endpoint.relay.outbox import Entry, Outbox, new_entry
-from hud_endpoint.views.links import UPSTREAM, backend_path, pull_request_path
+from hud_endpoint.relay.checks import check_event, check_run, is_deferred, with_attempt
+from hud_endpoint.relay.dispatch import check_callback_token, sign_callback_token
+from hud_endpoint.relay.envelope import Accepted, with_record
+from hud_endpoint.relay.forward import Conflicting, Delivered, Refused
+from hud_endpoint.relay.job_store import store_unavailable
+from hud_endpoint.relay.lifecycle import Job, Step, advance, leave_to_hud, release_step
+from hud_endpoint.relay.outbox import Entry, new_entry, note_entry
+from hud_endpoint.relay.repo_pins import check_ids, needs_pin, pin_put
 from hud_endpoint.wire_types import cut
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from hud_endpoint.contract import Dispatch
     from hud_endpoint.relay.allowlist import Allowlist, Listed
     from hud_endpoint.relay.allowlist_source import AllowlistSource
-    from hud_endpoint.relay.dispatch import Recorded
+    from hud_endpoint.relay.dispatch import Dispatches, Recorded
     from hud_endpoint.relay.forward import Answer
+    from hud_endpoint.relay.github_runs import GitHubRuns
+    from hud_endpoint.relay.job_store import JobStore, Known
     from hud_endpoint.relay.oidc import Identity, Verifier
+    from hud_endpoint.relay.outbox import Outbox
     from hud_endpoint.relay.rate_limit import RateLimiter
     from hud_endpoint.settings import RelaySettings
-    from hud_endpoint.wire_types import Status
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,7 @@ _TRIES = 8  # of the transaction, where equal callbacks come at once: each try t
 
 
 @dataclass(frozen=True)
-class Taken:
+class CallbackResponse:
     """The answer to a callback that was taken: 200, or 202 while HUD can't take it."""
 
     status_code: int
@@ -67,10 +70,11 @@ class ResultHandler:
         allowlist: Allowlist | AllowlistSource,
         limiter: RateLimiter,
         dispatches: Dispatches,
-        ledger: Ledger,
+        jobs: JobStore,
         outbox: Outbox,
         send: Callable[[dict[str, Any]], Answer],
-        verifies: Callable[[Callback], bool] = lambda _: False,
+        runs: GitHubRuns,
+        is_upstream_commit: Callable[[Callback], bool | None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -78,106 +82,176 @@ class ResultHandler:
         self._allowlist = allowlist
         self._limiter = limiter
         self._dispatches = dispatches
-        self._ledger = ledger
+        self._jobs = jobs
         self._outbox = outbox
         self._send = send
-        self._verifies = verifies  # whether a self-reported callback is about a commit of the upstream
+        self._runs = runs
+        self._is_upstream_commit = is_upstream_commit  # whether a self-reported callback is about the upstream's commit
         self._clock = clock
 
     def verify(self, authorization: str | None) -> Identity:
-        """Say who calls. Raises RefusedError (401, 503)."""
+        """Return who calls. Raises RefusedError (401, 503)."""
         return self._verifier.verify(authorization)
 
     def admit(self, identity: Identity) -> Listed:
-        """Say what the allowlist has of the caller, and count the call. Raises RefusedError (403, 429)."""
+        """Return what the allowlist has of the caller, and count the call. Raises RefusedError (403, 429)."""
         listed = self._allowlist.entry(identity.repo)
         self._limiter.take(identity.repo, self._clock())
         return listed
 
-    def accept(self, identity: Identity, listed: Listed, body: bytes) -> Taken:
-        """Take one callback: durable first, then forwarded, then answered. Raises RefusedError."""
+    def accept(self, identity: Identity, listed: Listed, body: bytes) -> CallbackResponse:
+        """Take one callback: checked, then durable, then forwarded, then answered. Raises RefusedError."""
         if listed.level < LOWEST_LEVEL:
-            return self._ignore(listed)
-        now = self._clock()
-        callback = _of_this_attempt(parse(Callback, body), identity)
-        bind(repo=identity.repo, delivery_id=callback.delivery_id)
-        _check_run(identity, callback)
-        key = dynamo_key(identity.repo, callback)
-        recorded = self._find_dispatch(identity, callback)
-        event = recorded.dispatch.event_type if recorded else callback.event_type
-        if listed.events and event not in listed.events:
-            return _not_wanted(listed, event)
-        page = _page(identity.repo, callback, recorded)
-        entry = self._make_durable(identity, listed, callback, body, key, recorded, now)
-        if recorded:
-            self._dispatches.answered(recorded)
+            reason = f"{listed.repo} is at {listed.level}; results are shown from {LOWEST_LEVEL} on (RFC-0050)."
+            if self._settings.strict_levels:
+                raise RefusedError("repo_not_allowed", reason)
+            return _ignored(reason)
+        accepted, known = self._check(identity, listed, body)
+        event_type = accepted.callback.event_type
+        if not listed.takes_part_in(event_type):
+            events = ", ".join(listed.events)
+            return _ignored(
+                f"{listed.repo} takes part in {events} (see the allowlist); this is {cut(event_type, 100)}."
+            )
+        entry = self._make_durable(accepted, known)
+        if accepted.dispatch is not None:
+            self._dispatches.acknowledge(accepted.dispatch)
         if entry is None:
-            return self._answer(200, callback, key, page, listed, "duplicate")
-        return self._deliver(entry, callback, key, page, listed)
+            return self._respond(200, accepted, "duplicate")
+        return self._deliver(entry, accepted)
 
-    def _make_durable(
-        self,
-        identity: Identity,
-        listed: Listed,
-        callback: Callback,
-        body: bytes,
-        key: str,
-        recorded: Recorded | None,
-        now: float,
-    ) -> Entry | None:
-        """Write the callback's step, its token's binding and its outbox entry at once; None for a duplicate."""
-        status = callback.workflow.status
-        digest = hashlib.sha256(body).hexdigest()
-        verified = self._verifies(callback) if callback.event_type in SELF_REPORTED_EVENTS else recorded is not None
-        for _ in range(_TRIES):
-            job, token = self._ledger.read(key, identity.binding(key))
-            bound = token.bind(key, status, digest)
-            after, step = advance(job.job, status, now)
-            if step is Step.DUPLICATE:
+    def _check(self, identity: Identity, listed: Listed, body: bytes) -> tuple[Accepted, Known]:
+        """Return the callback as it counts, and what is known of its job. Raises RefusedError."""
+        data = _parse_object(body)
+        callback = with_attempt(validate(Callback, data), identity)
+        bind(repo=identity.repo, delivery_id=callback.delivery_id)
+        check_run(identity, callback)
+        key = dynamo_key(identity.repo, callback)
+        known = self._jobs.read(identity, callback.delivery_id, key)
+        check_ids(identity, listed, known.pin)
+        deferred = is_deferred(identity, callback)
+        self._check_dispatch(identity, callback, known.dispatch, deferred=deferred)
+        run = self._runs.find(identity.repo, str(callback.workflow.run_id)) if deferred else None
+        check_event(identity, listed, callback, known.dispatch, run)
+        accepted = Accepted(
+            identity=identity,
+            listed=listed,
+            callback=with_record(callback, known.dispatch),
+            body=data,
+            dispatch=known.dispatch,
+            key=key,
+            received_at=self._clock(),
+            deferred=deferred,
+            commit_verified=self._is_upstream_commit(callback) if is_self_reported(callback.event_type) else None,
+        )
+        return accepted, known
+
+    def _check_dispatch(
+        self, identity: Identity, callback: Callback, dispatch: Recorded | None, *, deferred: bool
+    ) -> None:
+        if dispatch is None:
+            if self._settings.dispatch_policy == "required" and not is_self_reported(callback.event_type):
+                raise RefusedError(
+                    "no_dispatch",
+                    f"No dispatch {cut(callback.delivery_id, 100)} was sent to {identity.repo}: "
+                    "run the workflow on repository_dispatch, or report as nightly with delivery-id and event-type.",
+                )
+            return
+        if callback.callback_token is not None:
+            keys = (self._settings.callback_signing_key, self._settings.callback_signing_key_previous)
+            secrets = [key.get_secret_value() for key in keys if key]
+            check_callback_token(callback.callback_token, dispatch.dispatch, *secrets)
+        elif deferred:  # nothing else ties what was left behind to the delivery that it names
+            raise RefusedError(
+                "invalid_callback_token", "A result that was left behind must carry its dispatch's callback_token."
+            )
+
+    def _make_durable(self, accepted: Accepted, known: Known) -> Entry | None:
+        """Write the callback's step, its token's binding and its outbox entry at once; None for a duplicate.
+
+        Raises RefusedError: 401 `replayed_token`, 403 `repo_id_changed`, 409 for what differs from an earlier step.
+        """
+        claim, now = accepted.claim, accepted.received_at
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - spreads load, guards nothing
+                known = self._jobs.read(accepted.identity, accepted.callback.delivery_id, accepted.key)
+                check_ids(accepted.identity, accepted.listed, known.pin)
+            record, token = known.job, known.token.bind(accepted.key)
+            job, step = advance(self._with_waiting_completion(record.job, accepted), claim, now)
+            new_conflict = step is Step.CONFLICT and job.conflicts != record.job.conflicts
+            if step in (Step.DUPLICATE, Step.CONFLICT, Step.OTHER_JOB) and not new_conflict:
+                if known.token != token:
+                    self._jobs.bind(token, now)
+                _refuse_difference(step, accepted, record.job)
                 return None
-            measured = not _is_deferred(identity, callback)  # else these would be the times of the posting
-            metrics = {
-                "queue_time": _queue_time(recorded, callback, now)
-                if measured and after.phase is Phase.IN_PROGRESS
-                else None,
-                "execution_time": after.execution_time if measured and status == "completed" else None,
-            }
-            payload = _payload(identity, listed, callback, body, recorded, metrics, now, verified=verified)
-            entry = new_entry(payload, key, status, now)
-            if self._ledger.write(
+            if new_conflict:
+                entry = note_entry(accepted.conflict_note(), accepted.callback.delivery_id, now)
+            else:
+                entry = new_entry(accepted.payload(job), accepted.key, claim.status, now)
+            start_payload = b""
+            if step is Step.FORWARD and claim.status == "in_progress":
+                start_payload = accepted.start_payload(job)
+            others = [self._outbox.put_item(entry)]
+            if known.pin is None and needs_pin(accepted.identity, accepted.listed):
+                others.append(pin_put(self._jobs.table, accepted.identity, now))
+            if self._jobs.write(
+                record,
                 job,
-                after,
                 now=now,
-                deadline=now + self._settings.job_timeout(identity.repo),
-                opening=_opening(payload, callback) if status == "in_progress" else b"",
-                token=(token, bound),
-                others=[self._outbox.put_item(entry)],
+                deadline=now + self._settings.job_timeout(accepted.identity.repo),
+                start_payload=start_payload,
+                token=token,
+                others=others,
             ):
+                _refuse_difference(step, accepted, record.job)
                 return entry
-            time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - spreads load, guards nothing
         raise store_unavailable("contention")
 
-    def _deliver(self, entry: Entry, callback: Callback, key: str, page: str, listed: Listed) -> Taken:
+    def _with_waiting_completion(self, job: Job, accepted: Accepted) -> Job:
+        """Return a job whose accepted completion is known where it still waits for HUD.
+
+        An earlier version of the relay did not keep what it accepted; what waits in the outbox is not with HUD, which
+        could then not judge.
+        """
+        if job.completed_at is None or job.completion or accepted.claim.status != "completed":
+            return job
+        return replace(job, completion=self._outbox.waiting_completion(accepted.key))
+
+    def _deliver(self, entry: Entry, accepted: Accepted) -> CallbackResponse:
         answer = self._send(entry.payload())
-        if isinstance(answer, Refused):
-            self.give_step_free(entry)
+        if isinstance(answer, Conflicting | Refused):
+            self.undo_step(entry, answer)
+        if isinstance(answer, Conflicting):
+            self._settle(entry, Delivered(duplicate=True))  # whoever sent it is told: nothing is left to deliver
+            raise RefusedError(answer.code, answer.why)
         self._settle(entry, answer)
         if isinstance(answer, Refused):
             code = "body_too_large" if answer.status == 413 else "invalid_callback"
             raise RefusedError(code, f"HUD refused the callback: {answer.why}")
         if isinstance(answer, Delivered):
-            outcome = "duplicate" if answer.duplicate else "delivered"
-            return self._answer(200, callback, key, page, listed, outcome)
-        return self._answer(202, callback, key, page, listed, "queued")
+            return self._respond(200, accepted, "duplicate" if answer.duplicate else "delivered")
+        return self._respond(202, accepted, "queued")
 
-    def give_step_free(self, entry: Entry) -> None:
-        """Let a job's step be taken again, with another body, after HUD refused this one for good."""
-        status: Status = "in_progress" if entry.status == "in_progress" else "completed"
+    def undo_step(self, entry: Entry, answer: Conflicting | Refused) -> None:
+        """Take back a job's step, after HUD has said that it will never take this entry.
+
+        Another body may then take the step. Where HUD holds another completion, it judges each further one.
+        """
+        at = entry.created_at
+        if entry.status == "in_progress":
+            self._update_job(entry, lambda job: release_step(job, "in_progress", at))
+        elif entry.status == "completed" and isinstance(answer, Conflicting):
+            self._update_job(entry, lambda job: leave_to_hud(job, at))
+        elif entry.status == "completed":
+            self._update_job(entry, lambda job: release_step(job, "completed", at))
+
+    def _update_job(self, entry: Entry, change: Callable[[Job], Job]) -> None:
         for _ in range(_TRIES):
-            job, _ = self._ledger.read(entry.key, "")
-            after, now = reject(job.job, status, entry.created_at), self._clock()
+            record = self._jobs.read_job(entry.key)
+            after, now = change(record.job), self._clock()
             deadline = now + self._settings.job_timeout(entry.repo)
-            if after == job.job or self._ledger.write(job, after, now=now, deadline=deadline):
+            if after == record.job or self._jobs.write(record, after, now=now, deadline=deadline):
                 return
             time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
         raise store_unavailable("contention")
@@ -187,10 +261,12 @@ class ResultHandler:
         return self._send(payload)
 
     def register(self, dispatch: Dispatch, now: float) -> dict[str, Any]:
-        """Record a dispatch before it is sent, and give the token that its callbacks must echo. Raises RefusedError."""
+        """Record a dispatch before it is sent, and return its `callback_token`. Raises RefusedError."""
+        if is_self_reported(dispatch.event_type):
+            raise RefusedError("invalid_callback", f"event_type: {dispatch.event_type} results are not dispatched.")
         listed = self._allowlist.entry(dispatch.repo)
-        wanted = not listed.events or dispatch.event_type in listed.events
-        self._dispatches.record(dispatch, now, awaited=wanted and listed.level >= LOWEST_LEVEL)
+        awaited = listed.takes_part_in(dispatch.event_type) and listed.level >= LOWEST_LEVEL
+        self._dispatches.record(dispatch, now, awaited=awaited)
         token = sign_callback_token(dispatch, self._settings.callback_signing_key.get_secret_value(), now)
         return {"ok": True, "delivery_id": dispatch.delivery_id, "callback_token": token}
 
@@ -203,168 +279,62 @@ class ResultHandler:
         except (ClientError, BotoCoreError) as error:
             log.warning("outbox entry %s stays as it was: %s", entry.entry_id, error)
 
-    def _answer(self, status_code: int, callback: Callback, key: str, page: str, listed: Listed, outcome: str) -> Taken:
+    def _respond(self, status_code: int, accepted: Accepted, outcome: str) -> CallbackResponse:
         log.info("callback %s", outcome)
         body = {
             "ok": True,
-            "status": callback.workflow.status,
+            "status": accepted.callback.workflow.status,
             "outcome": outcome,
-            "dynamoKey": key,
-            "hud_url": f"{self._settings.public_url}{page}",
+            "dynamoKey": accepted.key,
+            "hud_url": f"{self._settings.public_url}{_page(accepted)}",
         }
-        if listed.level >= "L3":
+        if accepted.listed.level >= "L3":
             body["message"] = (
-                f"This repo is at {listed.level}: the check runs that L3 and L4 have upstream are not made by this "
-                "relay yet; keep the step with CRCR's callback action beside this one."
+                f"This repo is at {accepted.listed.level}: the check runs that L3 and L4 have upstream are not made by "
+                "this relay yet; keep the step with CRCR's callback action beside this one."
             )
-        return Taken(status_code, body)
-
-    def _ignore(self, listed: Listed) -> Taken:
-        told = f"{listed.repo} is at {listed.level}; results are shown from {LOWEST_LEVEL} on (RFC-0050)."
-        if self._settings.strict_levels:
-            raise RefusedError("repo_not_allowed", told)
-        return Taken(200, {"ok": True, "status": "ignored", "outcome": "ignored", "message": told})
-
-    def _find_dispatch(self, identity: Identity, callback: Callback) -> Recorded | None:
-        if callback.event_type in SELF_REPORTED_EVENTS:
-            return None
-        recorded = self._dispatches.find(identity.repo, callback.delivery_id)
-        if recorded and callback.callback_token is None and _is_deferred(identity, callback):
-            # Nothing else ties what was left behind to the delivery that it names.
-            raise RefusedError(
-                "invalid_callback_token", "A result that was left behind must carry its dispatch's callback_token."
-            )
-        if recorded and callback.callback_token is not None:
-            keys = (self._settings.callback_signing_key, self._settings.callback_signing_key_previous)
-            check_callback_token(
-                callback.callback_token, recorded.dispatch, *(key.get_secret_value() for key in keys if key)
-            )
-        if recorded is None and self._settings.dispatch_policy == "required":
-            raise RefusedError(
-                "no_dispatch",
-                f"No dispatch {cut(callback.delivery_id, 100)} was sent to {identity.repo}: "
-                "run the workflow on repository_dispatch, or report as nightly with delivery-id and event-type.",
-            )
-        return recorded
+        return CallbackResponse(status_code, body)
 
 
-def _page(repo: str, callback: Callback, recorded: Recorded | None) -> str:
-    """Where HUD shows this result: on its pull request's page where it has one, else on the backend's."""
-    if recorded:
-        number, upstream_repo = recorded.dispatch.pr_number, recorded.dispatch.upstream_repo
-    else:
-        about, repository = callback.payload.pull_request, callback.payload.repository
-        number = about.number if about and callback.event_type not in SELF_REPORTED_EVENTS else 0
-        upstream_repo = repository.full_name if repository else UPSTREAM
-    return pull_request_path(number, upstream_repo) if number else backend_path(repo)
-
-
-def _not_wanted(listed: Listed, event: str) -> Taken:
-    told = f"{listed.repo} takes part in {', '.join(listed.events)} (see the allowlist); this is {cut(event, 100)}."
-    return Taken(200, {"ok": True, "status": "ignored", "outcome": "ignored", "message": told})
-
-
-def _is_deferred(identity: Identity, callback: Callback) -> bool:
-    """Whether the body is about an earlier run of the repo, and the token the one of the run that followed it."""
-    return identity.may_defer and callback.workflow.run_id not in (None, identity.run_id)
-
-
-def _of_this_attempt(callback: Callback, identity: Identity) -> Callback:
-    """A body that names no attempt is of the token's."""
-    told = identity.run_attempt is None or "run_attempt" in callback.workflow.model_fields_set
-    if told or _is_deferred(identity, callback):
-        return callback
-    workflow = callback.workflow.model_copy(update={"run_attempt": identity.run_attempt})
-    return callback.model_copy(update={"workflow": workflow})
-
-
-def _check_run(identity: Identity, callback: Callback) -> None:
-    """The body may only speak for the run whose token came along; a deferred one, for any of that repo's."""
-    if _is_deferred(identity, callback):
-        return
-    workflow = callback.workflow
-    claimed = {
-        "run_id": (workflow.run_id, identity.run_id),
-        "run_attempt": (workflow.run_attempt, identity.run_attempt),
-    }
-    own = {identity.check_run_id, f"{identity.run_id}-{workflow.run_attempt}"}
-    for name, (said, proven) in claimed.items():
-        if None not in (said, proven) and said != proven:
-            raise _mismatch(name, str(said), str(proven))
-    if identity.check_run_id is not None and workflow.job_id not in own:
-        raise _mismatch("check_run_id", workflow.job_id, identity.check_run_id)
-
-
-def _mismatch(name: str, said: str, proven: str) -> RefusedError:
-    return RefusedError("run_mismatch", f"workflow.{name} is {cut(said, 100)}, but the token was issued to {proven}.")
-
-
-def _upstream(dispatch: Dispatch) -> dict[str, Any]:
-    """What the dispatch record knows, in the body's own shape: it is believed over the reporter."""
-    about: dict[str, Any] = {"repository": {"full_name": dispatch.upstream_repo}, "head_sha": dispatch.sha}
-    if dispatch.pr_number:
-        about["pull_request"] = {"number": dispatch.pr_number, "head": {"sha": dispatch.sha}}
-    return {"event_type": dispatch.event_type, "payload": about}
-
-
-def _opening(payload: dict[str, Any], callback: Callback) -> bytes:
-    """Give what the sweeper needs to end the job: who it is, without any details, so that the caps bound its size."""
-    details = {"test_results", "failed_tests", "environment", "artifact_url"}
-    said = callback.model_dump(mode="json", exclude={"callback_token": True, "workflow": details}, exclude_none=True)
-    proven = payload["untrusted"]["callback_payload"]
-    said["event_type"], said["payload"] = proven.get("event_type", said["event_type"]), said["payload"]
-    if callback.event_type in SELF_REPORTED_EVENTS:  # verified or not, its payload is the reporter's own
-        said["payload"].pop("pull_request", None)
-    elif payload["trusted"]["dispatch_verified"]:
-        said["payload"] = proven["payload"]
-    return gzip.compress(
-        orjson.dumps({"trusted": payload["trusted"], "untrusted": {"callback_payload": said}}), mtime=0
-    )
-
-
-def _queue_time(recorded: Recorded | None, callback: Callback, now: float) -> float | None:
-    """Seconds from dispatch to start; a re-run did not wait in that queue."""
-    if recorded is None or callback.workflow.status != "in_progress" or callback.workflow.run_attempt != 1:
-        return None
-    return round(max(0.0, now - recorded.at), 3)
-
-
-def _payload(
-    identity: Identity,
-    listed: Listed,
-    callback: Callback,
-    body: bytes,
-    recorded: Recorded | None,
-    metrics: dict[str, float | None],
-    now: float,
-    *,
-    verified: bool,
-) -> dict[str, Any]:
-    """Build what HUD gets: what we vouch for, and the body as it came, the dispatch's own word put over it."""
+def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        raw: dict[str, Any] = orjson.loads(body)
-    except orjson.JSONDecodeError as error:  # NaN and 1e999, which pydantic lets pass where nobody reads them
-        raise RefusedError("invalid_json", f"The body is not JSON ({error.msg}): send one object, UTF-8.") from None
-    if recorded:
-        raw |= _upstream(recorded.dispatch)
-    elif callback.event_type in SELF_REPORTED_EVENTS:
-        about = raw.get("payload") or {}
-        raw["payload"] = {name: value for name, value in about.items() if name != "pull_request"}
-    raw.pop("callback_token", None)
-    if raw["workflow"].get("run_attempt") in (None, ""):
-        raw["workflow"]["run_attempt"] = callback.workflow.run_attempt
-    received_at = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    trusted = {
-        "verified_repo": identity.repo,
-        "downstream_repo_level": listed.level,
-        "ci_metrics": metrics,
-        "received_at": received_at,
-        "dispatch_verified": verified,
-        "origin": "deferred" if _is_deferred(identity, callback) else "job",
-        "repository_id": identity.repository_id,
-        "workflow_ref": identity.workflow_ref,
-        "event_name": identity.event_name,
-        "ref": identity.ref,
-        "sha": identity.sha,
-    }
-    return {"trusted": trusted, "untrusted": {"callback_payload": raw}}
+        data = orjson.loads(body)  # which refuses NaN and 1e999: they could not be passed on
+    except orjson.JSONDecodeError as error:
+        raise invalid_json(error) from None
+    return data  # type: ignore[no-any-return]  # whatever it is: the contract says what it must be
+
+
+def _ignored(reason: str) -> CallbackResponse:
+    return CallbackResponse(200, {"ok": True, "status": "ignored", "outcome": "ignored", "message": reason})
+
+
+def _refuse_difference(step: Step, accepted: Accepted, job: Job) -> None:
+    """Raise RefusedError (409) for what differs from what was accepted before."""
+    if step is Step.CONFLICT:
+        raise RefusedError(
+            "conflicting_completion",
+            f"Job {cut(accepted.key, 200)} has already ended with another result, which is final: "
+            "report each attempt once, and give each matrix leg a job-name of its own.",
+        )
+    if step is Step.OTHER_JOB:
+        before, claim = job.identity or {}, accepted.claim.identity
+        differences = ", ".join(
+            f"{name} {cut(str(before.get(name, '')), 60)!r} then and {cut(str(value), 60)!r} now"
+            for name, value in claim.items()
+            if before.get(name, "") != value
+        )
+        raise RefusedError(
+            "conflicting_identity",
+            f"Job {cut(accepted.key, 200)} has already reported as another one ({differences}), and its first report "
+            "counts: send the same event, commit and names in each of a job's callbacks.",
+        )
+
+
+def _page(accepted: Accepted) -> str:
+    """Return where HUD shows this result: its pull request's page where it has one, else its backend's."""
+    upstream = accepted.callback.payload
+    if upstream.pull_request is None:
+        return backend_path(accepted.identity.repo)
+    return pull_request_path(
+        upstream.pull_request.number, upstream.repository.full_name if upstream.repository else UPSTREAM
+    )

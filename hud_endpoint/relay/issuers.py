@@ -1,7 +1,7 @@
-"""Whose tokens are read, and how: one row a kind of issuer. Adding an issuer is adding a row.
+"""Whose tokens are read, and how: a profile for each kind of issuer. Adding an issuer is adding a profile.
 
-A row says which claims a token must carry, which of them make up an identity, and which events may report. `sub` is in
-none of them: its format is the customer's to change.
+A profile says which claims a token must carry, which of them make up an identity, and what the runs of each event may
+report. `sub` is in none of them: its format is the customer's to change.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from hud_endpoint.events import GITHUB_EVENTS, Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,21 +45,23 @@ class Pipeline:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One row: how tokens of one kind of issuer become an identity.
+class IssuerProfile:
+    """How tokens of one kind of issuer become an identity.
 
-    `home` is the issuer's own URL, `rules` are the claims that are checked, `events` the accepted values of the claim
-    `event`; the other texts name the claim that an identity's field comes from. Either `repo` is the claim with the
-    repo, or the immutable ids in `pipeline` are looked up in the allowlist.
+    `default_url` is the issuer's own URL, `rules` are the claims that are checked, `events` says what the runs of each
+    accepted value of the claim `event` may report; the other texts name the claim that an identity's field comes from.
+    Either `repo` is the claim with the repo, whose ids are then pinned, or the immutable ids in `pipeline` are looked
+    up in the allowlist.
     """
 
-    home: str
+    default_url: str
     rules: Mapping[str, Check]
     event: str
-    events: frozenset[str]
+    events: Mapping[str, Grant]
     run_id: str
     check_run_id: str
     repository_id: str
+    repository_owner_id: str = ""
     repo: str = ""
     pipeline: tuple[str, ...] = ()
     run_attempt: str = ""
@@ -65,15 +69,13 @@ class Kind:
     ref: str = "ref"
     sha: str = "sha"
     # One job there reports for the others of its run, with one token: vLLM's client does, 360 callbacks a night.
-    speaks_for_run: bool = False
-    # The event whose runs may report for other runs of their repo: those had no token, and left their results behind.
-    deferring_event: str = ""
+    reports_whole_run: bool = False
 
 
-KINDS: Mapping[str, Kind] = {
+PROFILES: Mapping[str, IssuerProfile] = {
     # https://docs.github.com/actions/reference/security/oidc
-    "github": Kind(
-        home="https://token.actions.githubusercontent.com",
+    "github": IssuerProfile(
+        default_url="https://token.actions.githubusercontent.com",
         rules={
             "repository": _matches(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}"),
             "repository_id": _ID,
@@ -84,20 +86,18 @@ KINDS: Mapping[str, Kind] = {
             "event_name": _NAME,
         },
         event="event_name",
-        # pull_request_target runs a fork's pull request with the base repo's identity: it must not speak for the repo.
-        events=frozenset({"repository_dispatch", "schedule", "workflow_dispatch", "push", "workflow_run"}),
+        events=GITHUB_EVENTS,
         repo="repository",
         repository_id="repository_id",
+        repository_owner_id="repository_owner_id",
         run_id="run_id",
         run_attempt="run_attempt",
         check_run_id="check_run_id",
         workflow_ref="workflow_ref",
-        # Its workflow is always the default branch's own, whoever's run it follows.
-        deferring_event="workflow_run",
     ),
     # https://buildkite.com/docs/agent/cli/reference/oidc. Slugs are free again after a rename: ids are not.
-    "buildkite": Kind(
-        home="https://agent.buildkite.com",
+    "buildkite": IssuerProfile(
+        default_url="https://agent.buildkite.com",
         rules={
             "organization_id": _UUID,
             "pipeline_id": _UUID,
@@ -108,20 +108,26 @@ KINDS: Mapping[str, Kind] = {
             "build_source": _NAME,
         },
         event="build_source",
-        # webhook is what a fork's pull request arrives by as well; a pipeline's required_claims may let it in.
-        events=frozenset({"api", "schedule", "trigger_job", "ui"}),
+        # A dispatched build is started by the API; a nightly by the schedule, or by hand. A pipeline's required_claims
+        # may let other builds report nightlies: webhook, say, by which a fork's pull request arrives as well.
+        events={
+            "api": Grant.DISPATCHED,
+            "trigger_job": Grant.DISPATCHED,
+            "schedule": Grant.SELF_REPORTED,
+            "ui": Grant.SELF_REPORTED,
+        },
         pipeline=("organization_id", "pipeline_id"),
         repository_id="pipeline_id",
         run_id="build_number",
         check_run_id="job_id",
         ref="build_branch",
         sha="build_commit",
-        speaks_for_run=True,
+        reports_whole_run=True,
     ),
     # https://docs.gitlab.com/ci/secrets/id_token_authentication/#token-payload. A project's path may be taken over by
     # others, and is no repo on GitHub: anybody could own gitlab.com/vllm-project/vllm.
-    "gitlab": Kind(
-        home="https://gitlab.com",
+    "gitlab": IssuerProfile(
+        default_url="https://gitlab.com",
         rules={
             "project_id": _ID,
             "namespace_id": _ID,
@@ -132,8 +138,15 @@ KINDS: Mapping[str, Kind] = {
             "ref_path": _matches(r"refs/(heads|tags)/\S{1,255}"),
         },
         event="pipeline_source",
-        # A parent_pipeline may itself be a merge request's.
-        events=frozenset({"api", "pipeline", "push", "schedule", "trigger", "web"}),
+        # A parent_pipeline may itself be a merge request's, so it is not here.
+        events={
+            "api": Grant.DISPATCHED,
+            "pipeline": Grant.DISPATCHED,
+            "trigger": Grant.DISPATCHED,
+            "schedule": Grant.SELF_REPORTED,
+            "web": Grant.SELF_REPORTED,
+            "push": Grant.SELF_REPORTED_IF_LISTED,
+        },
         pipeline=("project_id",),
         repository_id="project_id",
         run_id="pipeline_id",
@@ -146,24 +159,24 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class Issuer:
-    """An issuer that this relay accepts: its URL, as `iss` has it, and its row."""
+    """An issuer that this relay accepts: its URL, as `iss` has it, and its profile."""
 
     url: str
-    kind: Kind
+    profile: IssuerProfile
 
 
-def find_issuer(told: str) -> Issuer:
-    """Give the issuer of a URL, or of `kind=URL`; other URLs than the rows' own are GitHub Enterprise Servers.
+def parse_issuer(setting: str) -> Issuer:
+    """Return the issuer of a URL, or of `kind=URL`; other URLs than the profiles' own are GitHub Enterprise Servers.
 
-    Raises ValueError for a kind that has no row.
+    Raises ValueError for a kind that has no profile.
     """
-    name, explicit, url = told.rpartition("=")
-    if explicit and name not in KINDS:
-        raise ValueError(f"an issuer is a URL, or kind=URL with one of the kinds {', '.join(KINDS)}")
-    homes = {kind.home: kind for kind in KINDS.values()}
-    return Issuer(url, KINDS[name] if explicit else homes.get(url, KINDS["github"]))
+    name, explicit, url = setting.rpartition("=")
+    if explicit and name not in PROFILES:
+        raise ValueError(f"an issuer is a URL, or kind=URL with one of the kinds {', '.join(PROFILES)}")
+    by_url = {profile.default_url: profile for profile in PROFILES.values()}
+    return Issuer(url, PROFILES[name] if explicit else by_url.get(url, PROFILES["github"]))
 
 
-def pipeline_id(kind: Kind, claims: Mapping[str, Any]) -> str:
-    """Give what the allowlist calls a pipeline: its immutable ids, joined by slashes."""
-    return "/".join(str(claims[name]) for name in kind.pipeline)
+def pipeline_id(profile: IssuerProfile, claims: Mapping[str, Any]) -> str:
+    """Return what the allowlist calls a pipeline: its immutable ids, joined by slashes."""
+    return "/".join(str(claims[name]) for name in profile.pipeline)

@@ -13,7 +13,8 @@ import jwt
 from jwt.utils import base64url_decode
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.issuers import Issuer, Pipeline, find_issuer, pipeline_id
+from hud_endpoint.events import Grant
+from hud_endpoint.relay.issuers import Issuer, Pipeline, parse_issuer, pipeline_id
 from hud_endpoint.relay.jwks import KeySet
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ MAX_TOKEN_BYTES = 16 * 1024
 class Identity:
     """What a verified token proves of its caller; `token_id` stands for its jti, else for the token.
 
-    `run_attempt` and `check_run_id` are None where the issuer does not say them.
+    `run_attempt` and `check_run_id` are None where the issuer does not say them, `repository_owner_id` where the repo
+    is not a claim of the token but the allowlist's word. `event_listed` says that the allowlist names the event for
+    this very pipeline.
     """
 
     repo: str
@@ -48,19 +51,23 @@ class Identity:
     sha: str | None
     token_id: str
     issuer: str = ""
-    speaks_for_run: bool = False
-    may_defer: bool = False  # may report for other runs of the repo
+    repository_owner_id: str | None = None
+    grant: Grant | None = None  # what runs of its event may report
+    event_listed: bool = False
+    reports_whole_run: bool = False
 
     def binding(self, key: str) -> str:
-        """Give what a use of the token is remembered by: the token, or each job where it speaks for a whole run."""
-        return hashlib.sha256(f"{self.token_id}#{key}".encode()).hexdigest() if self.speaks_for_run else self.token_id
+        """Return what a use of the token is remembered by: the token, or each job where it reports a whole run."""
+        if self.reports_whole_run:
+            return hashlib.sha256(f"{self.token_id}#{key}".encode()).hexdigest()
+        return self.token_id
 
 
 class Verifier:
     """Verifies tokens of a fixed list of issuers.
 
-    `issuers` are URLs, or `kind=URL` (see `find_issuer`); `pipelines` finds who a pipeline elsewhere speaks for, by its
-    issuer's URL and its immutable ids.
+    `issuers` are URLs, or `kind=URL` (see `parse_issuer`); `pipelines` finds who a pipeline elsewhere speaks for, by
+    its issuer's URL and its immutable ids.
     """
 
     def __init__(
@@ -72,7 +79,7 @@ class Verifier:
     ) -> None:
         self._audience = audience
         self._pipelines = pipelines
-        self._issuers = {issuer.url: issuer for issuer in map(find_issuer, issuers)}
+        self._issuers = {issuer.url: issuer for issuer in map(parse_issuer, issuers)}
         self._keys = {url: KeySet(url, session) for url in self._issuers}
 
     def verify(self, authorization: str | None) -> Identity:
@@ -89,7 +96,7 @@ class Verifier:
         token = token.strip()
         claims = self._claims(token)
         issuer = self._issuers[claims["iss"]]
-        return _identity(issuer, claims, self._speaks_for(issuer, claims), token)
+        return _identity(issuer, claims, self._resolve_repo(issuer, claims), token)
 
     def _claims(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_BYTES:
@@ -125,15 +132,15 @@ class Verifier:
             raise RefusedError("wrong_audience", f"The token's audience must be {self._audience}.") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise RefusedError("invalid_token", f"The token is not valid ({type(error).__name__}).") from None
-        for name, holds in self._issuers[issuer].kind.rules.items():
+        for name, holds in self._issuers[issuer].profile.rules.items():
             if not holds(claims.get(name)):
                 raise RefusedError("invalid_token", f"The token's claim {name} is missing or malformed.")
         return claims
 
-    def _speaks_for(self, issuer: Issuer, claims: Mapping[str, Any]) -> Pipeline:
-        if issuer.kind.repo:
-            return Pipeline(claims[issuer.kind.repo])
-        name = pipeline_id(issuer.kind, claims)
+    def _resolve_repo(self, issuer: Issuer, claims: Mapping[str, Any]) -> Pipeline:
+        if issuer.profile.repo:
+            return Pipeline(claims[issuer.profile.repo])
+        name = pipeline_id(issuer.profile, claims)
         pipeline = self._pipelines(issuer.url, name)
         if pipeline is None:
             raise RefusedError(
@@ -185,28 +192,31 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _identity(issuer: Issuer, claims: Mapping[str, Any], pipeline: Pipeline, token: str) -> Identity:
-    kind = issuer.kind
-    event = claims[kind.event]
-    if event not in kind.events and event not in pipeline.required_claims.get(kind.event, ()):
+    profile = issuer.profile
+    event = claims[profile.event]
+    listed = event in pipeline.required_claims.get(profile.event, ())
+    if event not in profile.events and not listed:
         raise RefusedError(
             "event_not_accepted",
-            f"Results from {event} runs are not accepted: report from one of {', '.join(sorted(kind.events))}.",
+            f"Results from {event} runs are not accepted: report from one of {', '.join(sorted(profile.events))}.",
         )
-    check_run_id, jti = claims.get(kind.check_run_id), claims.get("jti")
-    named = f"{claims['iss']}#{jti}" if isinstance(jti, str) and jti else token
+    check_run_id, jti = claims.get(profile.check_run_id), claims.get("jti")
+    name = f"{claims['iss']}#{jti}" if isinstance(jti, str) and jti else token
     return Identity(
-        token_id=hashlib.sha256(named.encode()).hexdigest(),
+        token_id=hashlib.sha256(name.encode()).hexdigest(),
         repo=pipeline.repo,
-        repository_id=claims[kind.repository_id],
-        run_id=str(claims[kind.run_id]),
-        run_attempt=int(claims[kind.run_attempt]) if kind.run_attempt else None,
+        repository_id=claims[profile.repository_id],
+        repository_owner_id=claims[profile.repository_owner_id] if profile.repository_owner_id else None,
+        run_id=str(claims[profile.run_id]),
+        run_attempt=int(claims[profile.run_attempt]) if profile.run_attempt else None,
         check_run_id=None if check_run_id is None else str(check_run_id),
         event_name=event,
         issuer=issuer.url,
-        speaks_for_run=kind.speaks_for_run,
-        may_defer=event == kind.deferring_event,
+        grant=profile.events.get(event, Grant.SELF_REPORTED_IF_LISTED),
+        event_listed=listed,
+        reports_whole_run=profile.reports_whole_run,
         **{
             name: value if isinstance(value := claims.get(claim), str) else None
-            for name, claim in (("workflow_ref", kind.workflow_ref), ("ref", kind.ref), ("sha", kind.sha))
+            for name, claim in (("workflow_ref", profile.workflow_ref), ("ref", profile.ref), ("sha", profile.sha))
         },
     )

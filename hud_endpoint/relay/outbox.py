@@ -11,18 +11,20 @@ import logging
 import time
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import orjson
 
+from hud_endpoint.contract import RelayPayload, validate
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.logs import bound
+from hud_endpoint.record import completion_digest, to_write
 from hud_endpoint.relay.due import due_items, due_keys, place, queue_of
-from hud_endpoint.relay.forward import Delivered, Refused, Unavailable
-from hud_endpoint.relay.ledger import number, store_unavailable
+from hud_endpoint.relay.forward import Conflicting, Delivered, Refused, Unavailable
+from hud_endpoint.relay.job_store import number, store_unavailable
 from hud_endpoint.wire_types import cut
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUEUE, DEAD = "outbox", "dead"
+CONFLICT = "conflict"  # the status of an entry that tells HUD of a refused completion
 KEEP_TRYING_SECONDS = 3 * 24 * 3600
 DEAD_SECONDS = 30 * 24 * 3600
 INLINE_SECONDS = 30.0  # nobody else touches a new entry while the request that made it forwards it
@@ -81,14 +84,24 @@ class Entry:
 
 def new_entry(payload: dict[str, Any], key: str, status: str, now: float) -> Entry:
     """Make the entry of a payload that has just been accepted."""
-    callback = payload["untrusted"]["callback_payload"]
+    delivery_id = str(payload["untrusted"]["callback_payload"]["delivery_id"])
+    return _entry_of(payload, key, status, delivery_id, now)
+
+
+def note_entry(note: dict[str, Any], delivery_id: str, now: float) -> Entry:
+    """Make the entry of a conflict note (`contract.ConflictNote`), which the worker delivers."""
+    entry = _entry_of(note, note["conflict"]["dynamoKey"], CONFLICT, delivery_id, now)
+    return replace(entry, due_at=now)
+
+
+def _entry_of(payload: dict[str, Any], key: str, status: str, delivery_id: str, now: float) -> Entry:
     body = gzip.compress(orjson.dumps(payload), 6, mtime=0)
     return Entry(
         entry_id=f"{int(now * 1000):013d}-{uuid.uuid4().hex}",  # in the order of time
         key=key,
         status=status,
         repo=payload["trusted"]["verified_repo"],
-        delivery_id=str(callback["delivery_id"]),
+        delivery_id=delivery_id,
         created_at=now,
         due_at=now + INLINE_SECONDS,
         body=body,
@@ -162,7 +175,10 @@ class Outbox:
             return
         attempts = entry.attempts + 1
         due_at = now + wait_seconds(attempts)
-        dead = isinstance(answer, Refused) or due_at - (entry.retry_from or entry.created_at) > KEEP_TRYING_SECONDS
+        dead = (
+            isinstance(answer, Refused | Conflicting)
+            or due_at - (entry.retry_from or entry.created_at) > KEEP_TRYING_SECONDS
+        )
         at, why = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"), cut(answer.why, WHY_BYTES)
         line = f"{at} attempt {attempts}: {why}"
         values = {
@@ -212,6 +228,24 @@ class Outbox:
         }
         return self._update(entry, "SET queue = :queue, due_at = :due, retry_from = :from REMOVE expires_at", values)
 
+    def waiting_completion(self, key: str) -> str:
+        """Return the digest of a job's completion that waits here, "" for none (see `record.completion_digest`).
+
+        Reads the whole queue, so it is for jobs of which nothing else is known. Raises RefusedError
+        `store_unavailable`.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            for entry in self.entries(QUEUE):
+                if entry.key == key and entry.status == "completed":
+                    payload = validate(RelayPayload, self.with_body(entry).payload())
+                    if payload.trusted.origin != "sweeper":
+                        return completion_digest(to_write(payload, now=datetime.now(UTC), retention_days=1))
+        except (ClientError, BotoCoreError) as error:
+            raise store_unavailable(type(error).__name__) from error
+        return ""
+
     def claim(self, entry: Entry, now: float) -> bool:
         """Take an entry for LEASE_SECONDS; False when another worker has it."""
         try:
@@ -252,7 +286,7 @@ class Outbox:
     def drain(
         self,
         send: Callable[[dict[str, Any]], Answer],
-        on_refused: Callable[[Entry], None],
+        on_refused: Callable[[Entry, Refused | Conflicting], None],
         limit: int = 100,
         stopping: Callable[[], bool] = lambda: False,
     ) -> int:
@@ -268,8 +302,11 @@ class Outbox:
                 continue
             with bound(repo=entry.repo, delivery_id=entry.delivery_id):
                 answer = self._try(entry, send)
-                if isinstance(answer, Refused):
-                    on_refused(entry)
+                if isinstance(answer, Refused | Conflicting):
+                    on_refused(entry, answer)
+                    if entry.status == CONFLICT:
+                        log.warning("HUD does not take the note of a second result for %r: %s", entry.key, answer.why)
+                        answer = Delivered(duplicate=False)  # an older HUD's; the sender has been told
                 self.settle(entry, answer, self._clock())
             tried += 1
         return tried

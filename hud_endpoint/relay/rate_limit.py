@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.ledger import number, store_unavailable
+from hud_endpoint.relay.job_store import number, store_unavailable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.ledger import number
+from hud_endpoint.relay.job_store import number
 from hud_endpoint.relay.lifecycle import Step, time_out
 from hud_endpoint.relay.outbox import new_entry
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
     from hud_endpoint.relay.dispatch import Dispatches, Recorded
-    from hud_endpoint.relay.ledger import JobRecord, Ledger
+    from hud_endpoint.relay.job_store import JobRecord, JobStore
     from hud_endpoint.relay.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -45,11 +45,11 @@ class Sweeper:
     """Looks at what is due in the relay's table."""
 
     def __init__(
-        self, client: DynamoDBClient, table: str, ledger: Ledger, outbox: Outbox, dispatches: Dispatches
+        self, client: DynamoDBClient, table: str, jobs: JobStore, outbox: Outbox, dispatches: Dispatches
     ) -> None:
         self._client = client
         self._table = table
-        self._ledger = ledger
+        self._jobs = jobs
         self._outbox = outbox
         self._dispatches = dispatches
 
@@ -73,7 +73,7 @@ class Sweeper:
         return float(item["at"]["N"]) if item else None
 
     def _due(self, now: float, *, dry_run: bool) -> Iterator[JobRecord]:
-        for record in self._ledger.due_jobs(now):
+        for record in self._jobs.due_jobs(now):
             try:
                 if dry_run or self._time_out(record, now):
                     yield record
@@ -82,19 +82,19 @@ class Sweeper:
 
     def _time_out(self, record: JobRecord, now: float) -> bool:
         after, step = time_out(record.job, now)
-        if step is Step.DUPLICATE or not record.opening:
+        if step is Step.DUPLICATE or not record.start_payload:
             return False
         try:
-            entry = replace(new_entry(_timed_out(record.opening, now), record.key, "completed", now), due_at=now)
+            entry = replace(new_entry(_timed_out(record.start_payload, now), record.key, "completed", now), due_at=now)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-            log.error("job %r can't be timed out, its opening is unreadable: %r", record.key, error)  # noqa: TRY400
+            log.error("job %r can't be timed out, its start payload is unreadable: %r", record.key, error)  # noqa: TRY400
             return False  # it holds up nobody else
-        return self._ledger.write(record, after, now=now, deadline=now, others=[self._outbox.put_item(entry)])
+        return self._jobs.write(record, after, now=now, deadline=now, others=[self._outbox.put_item(entry)])
 
 
-def _timed_out(opening: bytes, now: float) -> dict[str, Any]:
-    """Turn the payload that opened a job into the one that ends it for being silent."""
-    payload: dict[str, Any] = orjson.loads(gzip.decompress(opening))
+def _timed_out(start_payload: bytes, now: float) -> dict[str, Any]:
+    """Turn the payload that started a job into the one that ends it for being silent."""
+    payload: dict[str, Any] = orjson.loads(gzip.decompress(start_payload))
     at = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     nothing = {"queue_time": None, "execution_time": None}
     payload["trusted"] |= {"origin": "sweeper", "received_at": at, "ci_metrics": nothing}

@@ -45,17 +45,17 @@ class Upstream:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="upstream")
 
-    def verifies(self, callback: Callback) -> bool:
-        """Say whether the commit that a self-reported callback is about is known to be the upstream's.
+    def is_upstream_commit(self, callback: Callback) -> bool | None:
+        """Return whether the commit that a self-reported callback is about is the upstream's; None where unknown.
 
         Its pull request is left out of account: nightlies have none, and HUD is never shown it.
         """
         repository = callback.payload.repository
         if repository and repository.full_name.lower() != self._repo.lower():
             return False
-        return self.has(callback.payload.head_sha or callback.payload.after or callback.delivery_id) is True
+        return self.commit_exists(callback.payload.head_sha or callback.payload.after or callback.delivery_id)
 
-    def has(self, commit: str) -> bool | None:
+    def commit_exists(self, commit: str) -> bool | None:
         """Say whether the upstream has a commit; None when GitHub does not say so in time. False for what is no SHA."""
         if not is_sha(commit):
             return False

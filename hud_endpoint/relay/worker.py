@@ -43,7 +43,7 @@ class OutboxWorker:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return self._outbox.drain(self._handler.send, self._handler.give_step_free, stopping=self._stopping.is_set)
+            return self._outbox.drain(self._handler.send, self._handler.undo_step, stopping=self._stopping.is_set)
         except (ClientError, BotoCoreError, RefusedError) as error:
             log.warning("the outbox waits for its store: %s", error)
             return 0

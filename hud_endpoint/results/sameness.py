@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from hud_endpoint.results.record import RELAY_FIELDS, TERMINAL_FIELDS, Value
+from hud_endpoint.record import JOB_FIELDS, RELAY_FIELDS, TERMINAL_FIELDS, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,17 @@ def same_completion(fields: Mapping[str, Value], stored: Mapping[str, Any]) -> b
         _plain(name, stored.get(name)) == _plain(name, attribute(fields[name]) if name in fields else None)
         for name in TERMINAL_FIELDS
         if name not in RELAY_FIELDS and (ours or name in stored)
+    )
+
+
+def same_job(fields: Mapping[str, Value], stored: Mapping[str, Any]) -> bool:
+    """Tell whether a step's fields name the job that the stored item names.
+
+    Items of another HUD (no revision) write some of these otherwise, so they are not held to it.
+    """
+    return "revision" not in stored or all(
+        _plain(name, stored.get(name)) == _plain(name, attribute(fields[name]) if name in fields else None)
+        for name in JOB_FIELDS
     )
 
 

@@ -16,8 +16,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.results.record import RUNNING_FIELDS, TERMINAL_FIELDS, Rank, Value, Write, iso
-from hud_endpoint.results.sameness import attribute, same_completion
+from hud_endpoint.record import JOB_FIELDS, RUNNING_FIELDS, TERMINAL_FIELDS, Rank, Value, Write, iso
+from hud_endpoint.results.sameness import attribute, same_completion, same_job
 from hud_endpoint.wire_types import cut
 
 if TYPE_CHECKING:
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
+    from hud_endpoint.contract import RefusedCompletion
+
 log = logging.getLogger(__name__)
 
 BUDGET_SECONDS = 1.9  # no try begins later, and one takes a second: the relay waits for 3, then keeps the result
 RETRY_AFTER_SECONDS = 5
+MAX_CONFLICTS = 10  # other results of one job that are shown
 MEND_SECONDS = 60  # somebody has to mend a name or a permission first
 _FIRST_PAUSE_SECONDS = 0.05
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html, "OK to retry? Yes"
@@ -60,6 +63,7 @@ class Outcome(StrEnum):
 
     STORED = "stored"
     DUPLICATE = "duplicate"
+    NOTED = "noted"
 
 
 class ResultStore:
@@ -81,13 +85,20 @@ class ResultStore:
     def apply(self, write: Write) -> Outcome:
         """Merge one write into its record.
 
-        Raises RefusedError `conflicting_completion` when another completion is already final, and `store_unavailable`
-        when DynamoDB can't take the write now; then it is not acknowledged, and may be sent again.
+        Raises RefusedError `conflicting_completion` when another completion is already final, `conflicting_identity`
+        when the record is another job's, and `store_unavailable` when DynamoDB can't take the write now; then it is not
+        acknowledged, and may be sent again.
         """
         deadline = self._clock() + BUDGET_SECONDS
         stored = self._update(_first_update(write), deadline)
         if stored is None:
             return Outcome.STORED
+        if not same_job(write.fields, stored):
+            raise RefusedError(
+                "conflicting_identity",
+                f"Record {cut(write.key, 200)} is another job's: it has another event, pull request, commit or name, "
+                "and its first report counts.",
+            )
         if write.rank is Rank.IN_PROGRESS:
             return self._fill_opening(write, stored, deadline)
         if write.rank is Rank.COMPLETED and not same_completion(write.fields, stored):
@@ -97,6 +108,43 @@ class ResultStore:
                 "report each attempt once, and give each matrix leg a job-name of its own.",
             )
         return Outcome.DUPLICATE
+
+    def note_conflict(self, conflict: RefusedCompletion) -> Outcome:
+        """Add a completion that the relay refused to those that its job's record names; noting it again is the same.
+
+        Raises RefusedError `store_unavailable`, also while the record itself is still to come.
+        """
+        deadline = self._clock() + BUDGET_SECONDS
+        note = f"{conflict.conclusion} {conflict.digest[:12]}"
+        stored = self._update(
+            {
+                "Key": {"dynamoKey": {"S": conflict.dynamo_key}},
+                "UpdateExpression": "ADD #conflicts :notes, #revision :one",
+                "ConditionExpression": (
+                    "attribute_exists(#status) AND (attribute_not_exists(#conflicts) OR "
+                    "(NOT contains(#conflicts, :note) AND size(#conflicts) < :most))"
+                ),
+                "ExpressionAttributeNames": {
+                    "#conflicts": "conflicts",
+                    "#revision": "revision",
+                    "#status": "status",
+                },
+                "ExpressionAttributeValues": {
+                    ":notes": {"SS": [note]},
+                    ":note": {"S": note},
+                    ":most": {"N": str(MAX_CONFLICTS)},
+                    ":one": {"N": "1"},
+                },
+            },
+            deadline,
+        )
+        if stored is not None and "status" not in stored:
+            raise RefusedError(
+                "store_unavailable",
+                "The job's own record has not arrived yet: send it again.",
+                retry_after=RETRY_AFTER_SECONDS,
+            )
+        return Outcome.NOTED
 
     def _fill_opening(self, write: Write, stored: dict[str, Any], deadline: float) -> Outcome:
         """Let an in_progress that came late fill the fields that only it knows."""
@@ -189,6 +237,10 @@ def _first_update(write: Write) -> dict[str, Any]:
     if write.rank is Rank.COMPLETED:
         update.condition = update.condition.replace("#origin", update.name("origin"))
         update.values[":sweeper"] = {"S": "sweeper"}
+    if write.rank is not Rank.IN_PROGRESS:  # a step of another job does not end this one
+        same = " AND ".join(f"{update.name(name)} = :{name}" for name in JOB_FIELDS)
+        others = f"attribute_not_exists({update.name('status')}) OR attribute_not_exists(#revision)"
+        update.condition = f"({update.condition}) AND ({others} OR ({same}))"  # no revision: written by another HUD
     return update.request(write.key)
 
 

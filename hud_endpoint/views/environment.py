@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from hud_endpoint.views import charts, formats, links, states
+from hud_endpoint import links
+from hud_endpoint.views import charts, formats, states
 from hud_endpoint.views.models.filters import EVENTS, LEVELS, STALE_HOURS, WINDOWS
 from hud_endpoint.wire_types import is_sha
 

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from hud_endpoint.links import backend_path, failed_test_path
 from hud_endpoint.views.data.rows import utc
-from hud_endpoint.views.links import backend_path, failed_test_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,8 +16,8 @@ import anyio.to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from hud_endpoint import links
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.views import links
 from hud_endpoint.views.attention import needing_attention
 from hud_endpoint.views.environment import (
     LONGEST_TEST_NAME,

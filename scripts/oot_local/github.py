@@ -41,8 +41,7 @@ _UPSTREAM = "pytorch/pytorch"
 def job_claims(repo: str, **overrides: str) -> dict[str, Any]:
     """Give the claims that a job of `repo`, started by repository_dispatch, would carry."""
     owner, _, name = repo.partition("/")
-    # GitHub's ids are immutable numbers; deriving them keeps a repo's id the same in every run.
-    owner_id, repo_id = (str(uuid.uuid5(uuid.NAMESPACE_URL, text).int % 10**9) for text in (owner, repo))
+    owner_id, repo_id = github_actions.github_id(owner), github_actions.github_id(repo)
     workflow = f"{repo}/.github/workflows/ci.yml@refs/heads/main"
     sha = "f" * 40
     return {

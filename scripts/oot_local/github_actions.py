@@ -16,6 +16,7 @@ import itertools
 import re
 import secrets
 import time
+import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 LARGEST_PAGE = 100
 _HOURLY = 5000
+
+
+def github_id(name: str) -> str:
+    """Return the id of a repo or an owner: the same in every run, and without case, as names are."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, name.lower()).int % 10**9)
 
 
 class Actions:
@@ -51,7 +57,11 @@ class Actions:
             attempt.setdefault("run_started_at", _now())
             attempt.setdefault("conclusion", told.get("conclusion", "success"))
             attempt["jobs"] = [self._job(repo, number, count, job) for job in attempt["jobs"]]
-        repository = {"full_name": repo, "default_branch": told.get("default_branch", "main")}
+        repository = {
+            "id": int(github_id(repo)),
+            "full_name": repo,
+            "default_branch": told.get("default_branch", "main"),
+        }
         self.runs[number] = {
             "id": number,
             "name": told.get("name", "ci"),

@@ -25,7 +25,7 @@ TABLE_START = 4_000  # write units a second of a new on-demand table; it then do
 GATEWAY_RATE = 10_000  # requests a second for an account's HTTP APIs in a region
 LAMBDA_CONCURRENCY = 1_000  # of a new account
 INSERTS_A_SECOND = 1.0  # what ClickHouse's documentation advises for synchronous inserts into one table
-RELAY_DAYS = 14  # hud_endpoint.relay.ledger.KEEP_SECONDS
+RELAY_DAYS = 14  # hud_endpoint.relay.job_store.KEEP_SECONDS
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from hud_endpoint.contract import Callback, Dispatch, RelayPayload
+from hud_endpoint.contract import Callback, ConflictNote, Dispatch, RelayPayload
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MODELS: dict[str, type[BaseModel]] = {
     "callback.json": Callback,
     "relay_payload.json": RelayPayload,
+    "conflict_note.json": ConflictNote,
     "dispatch.json": Dispatch,
 }
 

@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.dispatch import Dispatches
-from hud_endpoint.relay.ledger import Ledger
+from hud_endpoint.relay.job_store import JobStore
 from hud_endpoint.relay.outbox import Outbox
 from hud_endpoint.relay.sweeper import Sweeper
 from oot_ops.create_tables import RELAY_TABLE
@@ -46,7 +46,7 @@ def main() -> int:
         print(f"sweep: {error}", file=sys.stderr)
         return 1
     dispatches = Dispatches(client, table)
-    sweeper = Sweeper(client, table, Ledger(client, table), Outbox(client, table), dispatches)
+    sweeper = Sweeper(client, table, JobStore(client, table), Outbox(client, table), dispatches)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

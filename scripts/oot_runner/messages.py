@@ -199,6 +199,21 @@ TEMPLATES: dict[str, Template] = {
         "It answered {status}: {detail}",
         "Correct what it names; sending the same again gives the same answer.",
     ),
+    "conflicting_result": Template(
+        "error",
+        "Another result of this job counts, not this one",
+        "The relay answered {status}: {detail}",
+        "The first result stays on HUD, which says that there were two. Two matrix legs with one name are the usual "
+        "reason; a report that runs twice in a job is another.",
+        "with:\n  job-name: test (${{ matrix.device }}, ${{ matrix.dtype }}) # a name of its own for each leg",
+    ),
+    "event_mismatch": Template(
+        "error",
+        "A run of this event can't report this",
+        "The relay answered {status}: {detail}",
+        "Report dispatched results from the `repository_dispatch` run that they belong to, and nightlies from "
+        "`schedule` or `workflow_dispatch`.",
+    ),
     "unauthorized": Template(
         "error",
         "The relay does not accept the token",

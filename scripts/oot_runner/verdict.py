@@ -27,6 +27,16 @@ _KINDS = {
 }
 
 
+_CODES = {
+    "expired_token": "expired_token",
+    "conflicting_completion": "conflicting_result",
+    "conflicting_identity": "conflicting_result",
+    "event_mismatch": "event_mismatch",
+    "repo_id_changed": "refused",
+    "run_not_found": "refused",
+}
+
+
 class Verdict(NamedTuple):
     """The step's outputs that come from the relay, and what is to be told."""
 
@@ -58,8 +68,8 @@ def judge(delivered: Outcome, host: str, audience: str, repository: str, size: i
     if status == 400 and delivered.after_error and words and not code:
         return Verdict("unknown", str(status), message=tell("unknown_outcome", **facts))
     kind = _KINDS.get(status, "server_error" if status >= 500 else "not_a_relay")
-    if code == "expired_token":
-        kind = "expired_token"
+    if code in _CODES:
+        kind = _CODES[code]
     elif not words and kind in ("refused", "unauthorized", "not_allowed"):
         kind = "not_a_relay"
     facts["wait"] = answer.headers.get("retry-after", "none")

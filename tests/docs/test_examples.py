@@ -14,8 +14,8 @@ import yaml
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from hud_endpoint import contract, wire_types
-from hud_endpoint.contract import Callback, Dispatch, RelayPayload, dynamo_key, parse
-from hud_endpoint.results.record import IDENTITY_FIELDS, OPENING_FIELDS, RESULT_FIELDS, RUNNING_FIELDS
+from hud_endpoint.contract import Callback, ConflictNote, Dispatch, RelayPayload, dynamo_key, parse
+from hud_endpoint.record import IDENTITY_FIELDS, OPENING_FIELDS, RESULT_FIELDS, RUNNING_FIELDS
 from oot_local.node import find_node
 from tests.docs.pages import PAGES, ROOT, blocks, lines, marked
 
@@ -101,12 +101,13 @@ def test_the_table_of_crcrs_inputs_is_whole() -> None:
     assert set(action("report-result")["inputs"]) >= CRCRS_INPUTS
 
 
-@pytest.mark.parametrize("model", [Dispatch, Callback, RelayPayload], ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [Dispatch, Callback, RelayPayload, ConflictNote], ids=lambda model: model.__name__)
 def test_a_body_is_one_of_its_hop(model: Any) -> None:
     told = json.loads(marked(WIRE, model.__name__))
     dumped = parse(model, json.dumps(told).encode()).model_dump(mode="json", exclude_unset=True)
     assert paths(dumped) == paths(told)  # nothing in the example is ignored
-    schema = {"Callback": "callback", "Dispatch": "dispatch", "RelayPayload": "relay_payload"}[model.__name__]
+    schemas = {"Callback": "callback", "Dispatch": "dispatch", "RelayPayload": "relay_payload"}
+    schema = (schemas | {"ConflictNote": "conflict_note"})[model.__name__]
     assert set(told) <= set(json.loads((ROOT / f"docs/schema/{schema}.json").read_text())["properties"])
 
 

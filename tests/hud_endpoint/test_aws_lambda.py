@@ -21,8 +21,8 @@ from hud_endpoint import aws, aws_lambda
 from hud_endpoint.aws_lambda import handlers
 from hud_endpoint.contract import HUD_BODY_BYTES
 from hud_endpoint.logs import bind
-from hud_endpoint.relay.ledger import Ledger
-from hud_endpoint.relay.lifecycle import advance
+from hud_endpoint.relay.job_store import JobStore
+from hud_endpoint.relay.lifecycle import Claim, advance
 from hud_endpoint.relay.outbox import QUEUE, Outbox, new_entry
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed, new_repo, relay_payload
 from tests.hud_endpoint.web import as_json
@@ -272,13 +272,13 @@ def test_the_sweeper_counts_what_it_ended(
     own_relay_table: str,
 ) -> None:
     environment("RELAY_TABLE", own_relay_table)
-    ledger = Ledger(dynamodb, own_relay_table)
+    jobs = JobStore(dynamodb, own_relay_table)
     key = f"{new_repo()}/d/w/j/1"
-    job, _ = ledger.read(key, "")
-    opening = gzip.compress(json.dumps(relay_payload(IN_PROGRESS)).encode())
+    job = jobs.read_job(key)
+    start_payload = gzip.compress(json.dumps(relay_payload(IN_PROGRESS)).encode())
     now = time.time()
-    after, _ = advance(job.job, "in_progress", now - 100)
-    assert ledger.write(job, after, now=now - 100, deadline=now - 50, opening=opening)
+    after, _ = advance(job.job, Claim("in_progress", {}), now - 100)
+    assert jobs.write(job, after, now=now - 100, deadline=now - 50, start_payload=start_payload)
     handler = built("sweep_handler")
     assert handler({}, Context()) == {"timed_out": 1, "orphans": 0}
     assert handler({}, Context()) == {"timed_out": 0, "orphans": 0}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hud_endpoint.contract import Callback, RelayPayload, dynamo_key, parse
-from hud_endpoint.results.record import to_write
+from hud_endpoint.record import to_write
 from hud_endpoint.wire_types import is_sha
 from tests.hud_endpoint.samples import SHA, changed
 

@@ -247,7 +247,10 @@ def test_both_halves_take_gzip(stack: Stack, half: str, broken: bool, status: in
         path, body = "/api/oot/results", relay_payload(repo=new_repo())
         headers = {"x-hud-internal-bot": token}
     else:
-        asked = {"repo": stack.state["sample_repo"], "claims": {"run_id": "7", "check_run_id": "987"}}
+        asked = {
+            "repo": stack.state["sample_repo"],
+            "claims": {"run_id": "7", "check_run_id": "987", "event_name": "schedule"},
+        }
         minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=10).json()["token"]
         path, headers = "/github/callback", {"authorization": f"Bearer {minted}"}
         workflow = {**COMPLETED_CALLBACK["workflow"], "run_id": "7"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hud_endpoint.contract import RESULTS_TABLE, RelayPayload
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.results.record import to_write
+from hud_endpoint.record import to_write
 from hud_endpoint.results.store import Outcome, ResultStore
 from oot_replicator.rows.transform import LIFE_STEP
 from tests.integration.waiting import wait_for

@@ -48,7 +48,7 @@ def test_every_problem_is_a_line_that_editors_can_follow(tmp_path: Path) -> None
     assert ran.stdout.splitlines() == [
         f"{file}:4: `b` is not written owner/name",
         f"{file}:7: ORG/a is listed twice, first in line 1",
-        f"{file}:8: org/c: event is unknown; an entry has oncalls and events",
+        f"{file}:8: org/c: event is unknown; an entry has oncalls, events, id, nightly_on",
         f"{file}:9: L9 is no level: the keys are L1, L2, L3, L4 and providers",
     ]
 

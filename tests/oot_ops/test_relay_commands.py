@@ -14,10 +14,10 @@ import pytest
 
 from hud_endpoint.relay.dispatch import ORPHAN_SECONDS, Dispatches
 from hud_endpoint.relay.forward import Refused, Unavailable
-from hud_endpoint.relay.ledger import Ledger
-from hud_endpoint.relay.lifecycle import advance
+from hud_endpoint.relay.job_store import JobStore
+from hud_endpoint.relay.lifecycle import Claim, advance
 from hud_endpoint.relay.outbox import Entry, Outbox, new_entry
-from tests.hud_endpoint.relay.test_sweeper import new_dispatch, opening
+from tests.hud_endpoint.relay.test_sweeper import new_dispatch, start_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,11 +122,11 @@ def test_dead_letters_are_replayed_or_dropped_after_a_dry_run(
 
 
 def test_sweep_times_out_and_names_orphans(run: Any, dynamodb: DynamoDBClient, relay_table: str) -> None:
-    ledger, key, dispatch = Ledger(dynamodb, relay_table), f"{new_repo()}/d1/ci/test/987", new_dispatch()
+    jobs, key, dispatch = JobStore(dynamodb, relay_table), f"{new_repo()}/d1/ci/test/987", new_dispatch()
     past = time.time() - ORPHAN_SECONDS - 60
-    record, _ = ledger.read(key, "")
-    job, _ = advance(record.job, "in_progress", past)
-    assert ledger.write(record, job, now=past, deadline=past + 1, opening=opening(key))
+    record = jobs.read_job(key)
+    job, _ = advance(record.job, Claim("in_progress", {}), past)
+    assert jobs.write(record, job, now=past, deadline=past + 1, start_payload=start_payload(key))
     Dispatches(dynamodb, relay_table).record(dispatch, past)
     said = run("oot_ops.sweep", "--dry-run").stdout
     assert f"would time out {key}" in said

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hud_endpoint.clickhouse.ddl import Column
 from hud_endpoint.contract import RelayPayload
-from hud_endpoint.results.record import Rank, to_write
+from hud_endpoint.record import Rank, to_write
 from hud_endpoint.results.sameness import attribute as as_attribute
 from oot_replicator.rows.casts import EPOCH, PoisonError, cell
 from oot_replicator.rows.transform import DERIVED, Transform, scanned

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from hud_endpoint.contract import RELAY_BODY_BYTES, RESULTS_TABLE, Callback, parse
-from hud_endpoint.relay.issuers import KINDS
+from hud_endpoint.events import GITHUB_EVENTS
 from oot_local.github import register_dispatch
 from oot_stats import deferred
 from oot_stats.callbacks.archive import ArchiveError, read_callback
@@ -344,7 +344,7 @@ def test_what_is_posted_is_what_the_relay_takes() -> None:
 
 
 def test_the_events_are_the_relay_s_own_without_those_that_follow_strangers() -> None:
-    assert KINDS["github"].events - {"workflow_run"} == EVENTS
+    assert GITHUB_EVENTS.keys() - {"workflow_run"} == EVENTS
     assert refusal(RUN) is None
     assert refusal(RUN.model_copy(update={"head_repository": None})) is not None
 

@@ -12,7 +12,7 @@ import requests
 
 from hud_endpoint.clickhouse import saved_queries
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.views.links import (
+from hud_endpoint.links import (
     backend_path,
     failed_test_path,
     github,

@@ -105,7 +105,7 @@ def _job(item: Mapping[str, Mapping[str, Any]]) -> Job:
         pr_number=whole("pr_number"),
         sha=sha,
         is_sha=is_sha(sha),
-        verified=bool(item.get("dispatch_verified", {}).get("BOOL", False)),
+        verified=any(item.get(name, {}).get("BOOL", False) for name in ("dispatch_verified", "commit_verified")),
         first_seen=_time(text("first_seen")) or started or datetime.now(UTC),
         started_at=started,
         completed_at=None,

@@ -18,7 +18,7 @@ from hud_endpoint.clickhouse.ddl import migrations, rollups
 from hud_endpoint.clickhouse.migrations import MigrationError, pending
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.dispatch import Dispatches
-from hud_endpoint.relay.ledger import Ledger
+from hud_endpoint.relay.job_store import JobStore
 from hud_endpoint.relay.outbox import DEAD, QUEUE, Outbox
 from hud_endpoint.relay.sweeper import Sweeper
 from oot_ops.create_tables import RELAY_TABLE, REPLICATOR_TABLE, dynamodb_tables
@@ -127,7 +127,7 @@ def _queues(client: DynamoDBClient, table: str) -> Iterator[Check]:
     )
     remedy = "`python -m oot_ops.outbox list --dead`, mend the cause, then `outbox replay`."
     yield Check("dead letters of the relay", "warn" if dead else "ok", str(dead), remedy if dead else "")
-    last = Sweeper(client, table, Ledger(client, table), outbox, Dispatches(client, table)).last_sweep()
+    last = Sweeper(client, table, JobStore(client, table), outbox, Dispatches(client, table)).last_sweep()
     remedy = "Run `python -m oot_ops.sweep --every 60`, or look at the schedule of the sweep function."
     if last is None:
         yield Check("sweeper", "fail", "it has never run: jobs that fell silent run for ever", remedy)

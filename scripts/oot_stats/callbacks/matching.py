@@ -1,8 +1,8 @@
 """From what a job left behind to what is posted: who and how it ended from GitHub, the rest as the job says it.
 
 Any job of a run can write an artifact in any other's name. So the artifact is believed in nothing that GitHub knows:
-not the run, the attempt, the job's name, its conclusion or its times. Which delivery it was for, the relay checks by
-the signed callback token.
+not the run, the attempt, the job's name, its conclusion or its times, and it can't call a dispatched run a nightly.
+Which delivery it was for, the relay checks by the signed callback token.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import orjson
 
 from hud_endpoint.contract import RELAY_BODY_BYTES, Callback, parse
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.events import GITHUB_EVENTS, is_self_reported, may_report
 from hud_endpoint.wire_types import Conclusion, cut_name
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ REASONS = {
     "wrong_run": "it is about another run or attempt",
     "foreign_job": "it names a job that did not run in this attempt",
     "not_over": "GitHub does not say how its job ended",
+    "wrong_event": "a run of this event can't report such a result: what was dispatched is no nightly, and the reverse",
     "claimed_twice": "another artifact speaks for the same job, so neither is believed",
 }
 
@@ -104,8 +106,15 @@ def _match(data: bytes, run: WorkflowRun, ended: Mapping[str, _Ended | None]) ->
         return "wrong_run"
     if workflow.job_id not in ended:
         return "foreign_job"
+    if not _may_report(run.event, callback.event_type):
+        return "wrong_event"
     job = ended[workflow.job_id]
     return "not_over" if job is None else (callback, job)
+
+
+def _may_report(event: str, event_type: str) -> bool:
+    """Say whether a run of this event can report such a result; the relay knows whose pushes may report nightlies."""
+    return may_report(GITHUB_EVENTS.get(event), self_reported=is_self_reported(event_type), listed=event == "push")
 
 
 def _ended(run: WorkflowRun, jobs: Iterable[WorkflowJob]) -> dict[str, _Ended | None]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import requests
 
+from hud_endpoint.events import Grant
 from hud_endpoint.relay.allowlist import parse_allowlist
-from hud_endpoint.relay.dispatch import Dispatches
+from hud_endpoint.relay.dispatch import Dispatches, dispatch_key, parse_dispatch
+from hud_endpoint.relay.github_runs import GitHubRun, GitHubRuns
 from hud_endpoint.relay.handler import ResultHandler
-from hud_endpoint.relay.ledger import Ledger
+from hud_endpoint.relay.job_store import JobStore
 from hud_endpoint.relay.oidc import Identity, Verifier
 from hud_endpoint.relay.outbox import Outbox
 from hud_endpoint.relay.rate_limit import RateLimiter
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
+    from hud_endpoint.relay.dispatch import Recorded
     from hud_endpoint.relay.forward import Answer
-    from hud_endpoint.relay.handler import Taken
+    from hud_endpoint.relay.handler import CallbackResponse
     from hud_endpoint.relay.outbox import Bodies
 
 REPO = "spec/backend"
@@ -34,6 +37,7 @@ ALLOWLIST = parse_allowlist(f"L2: [{REPO}]")
 IDENTITY = Identity(
     repo=REPO,
     repository_id="77",
+    repository_owner_id="7",
     run_id="240",
     run_attempt=1,
     check_run_id="987",
@@ -42,7 +46,17 @@ IDENTITY = Identity(
     ref="refs/heads/main",
     sha="f" * 40,
     token_id="a-token",
+    issuer="https://token.actions.githubusercontent.com",
+    grant=Grant.DISPATCHED,
 )
+SCHEDULED = replace(IDENTITY, event_name="schedule", grant=Grant.SELF_REPORTED)
+
+
+def find_dispatch(client: DynamoDBClient, table: str, repo: str, delivery_id: str) -> Recorded | None:
+    """Return the record of a delivery to a repo, as it is stored."""
+    key = {"pk": {"S": dispatch_key(repo, delivery_id)}}
+    item = client.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+    return parse_dispatch(item) if item else None
 
 
 def new_table(client: DynamoDBClient) -> str:
@@ -77,7 +91,8 @@ class Desk:
         **settings: Any,
     ) -> None:
         self.clock = clock or Clock()
-        self.ledger, self.outbox = Ledger(client, table), Outbox(client, table, bodies, self.clock)
+        self.jobs, self.outbox = JobStore(client, table), Outbox(client, table, bodies, self.clock)
+        self.runs: dict[str, str] = {}  # the event of each run that GitHub knows
         self.dispatches = Dispatches(client, table)
         told: dict[str, Any] = {
             "hud_api_url": "http://127.0.0.1:9/api",
@@ -93,17 +108,21 @@ class Desk:
             allowlist=ALLOWLIST,
             limiter=RateLimiter(client, table, 60_000),
             dispatches=self.dispatches,
-            ledger=self.ledger,
+            jobs=self.jobs,
             outbox=self.outbox,
             send=send,
+            runs=GitHubRuns(self.ask_for_run),
             clock=self.clock,
         )
 
-    def post(self, body: dict[str, Any], token: str, **proven: Any) -> Taken:
+    def ask_for_run(self, _repo: str, run_id: str) -> GitHubRun | None:
+        return GitHubRun(self.runs[run_id], IDENTITY.repository_id) if run_id in self.runs else None
+
+    def post(self, body: dict[str, Any], token: str, **proven: Any) -> CallbackResponse:
         """Post a callback with a token of this name. Raises RefusedError."""
         identity = replace(IDENTITY, token_id=token, **proven)
         return self.handler.accept(identity, ALLOWLIST.entry(REPO), orjson.dumps(body))
 
     def drain(self) -> int:
         """Do one round of the worker."""
-        return self.outbox.drain(self.handler.send, self.handler.give_step_free)
+        return self.outbox.drain(self.handler.send, self.handler.undo_step)

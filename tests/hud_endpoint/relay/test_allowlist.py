@@ -89,10 +89,17 @@ def test_rfc_0050s_lists_and_what_lies_between(text: str, level: str, device: st
     ("about", "oncalls", "events"),
     [
         ("{events: [nightly]}", (), ("nightly",)),
-        ("{events: nightly}", (), ("nightly",)),
-        ("{events: 'pull_request, nightly'}", (), ("pull_request", "nightly")),
+        ("{events: [nightly, pull_request]}", (), ("nightly", "pull_request")),
         ("{oncalls: a}", ("a",), ()),
-        ("{oncalls: , events: }", (), None),
+        ("{oncalls: , events: }", (), None),  # an empty opt-in would silence a repo for good
+        ("{events: nightly}", (), None),
+        ("{events: 'pull_request, nightly'}", (), None),
+        ("{events: [push]}", (), None),  # which pull_request covers: alone it would drop a backend's results
+        ("{events: [pull_requests]}", (), None),
+        ("{events: [Nightly]}", (), None),
+        ("{events: [nightly, nightly]}", (), None),
+        ("{events: [[nightly]]}", (), None),
+        ("{events: [nightly, 5]}", (), None),
         ("['@a', \"@b\"]", ("@a", "@b"), ()),
         ("5", ("5",), ()),
         ("", (), ()),
@@ -100,11 +107,39 @@ def test_rfc_0050s_lists_and_what_lies_between(text: str, level: str, device: st
 )
 def test_what_an_entry_says(about: str, oncalls: tuple[str, ...], events: tuple[str, ...] | None) -> None:
     text = f"L4:\n  - org/repo: {about}"
-    if events is None:  # an empty opt-in would silence a repo for good
-        with pytest.raises(AllowlistError, match="no event is named"):
+    if events is None:
+        with pytest.raises(AllowlistError, match=r"line 2: .*events: expected a list of pull_request or nightly"):
             parse_allowlist(text)
         return
     assert parse_allowlist(text).entry("org/repo") == Listed("org/repo", "L4", "", oncalls, events)
+
+
+def test_an_entry_may_name_the_repos_id_and_whose_pushes_report_nightlies() -> None:
+    entry = parse_allowlist("L2: [{org/repo: {id: 65600975, nightly_on: [push]}}]").entry("org/repo")
+    assert entry == Listed("org/repo", "L2", repository_id="65600975", nightly_on=("push",))
+
+
+@pytest.mark.parametrize(
+    "about", ["id: ", "id: x", "id: -5", "id: 1.5", "id: [5]", "id: ''", "nightly_on: push", "nightly_on: [schedule]"]
+)
+def test_but_no_other_id_or_event(about: str) -> None:
+    with pytest.raises(AllowlistError, match=r"line 1: org/repo: (id is the repo's number|nightly_on: exp)"):
+        parse_allowlist(f"L2: [{{org/repo: {{{about}}}}}]")
+
+
+@pytest.mark.parametrize(
+    ("events", "domain"),
+    [
+        ((), ("pull_request", "push", "nightly")),
+        (("pull_request",), ("pull_request", "push")),
+        (("nightly",), ("nightly", "periodic")),
+    ],
+)
+def test_events_are_domains(events: tuple[str, ...], domain: tuple[str, ...]) -> None:
+    entry = Listed("org/repo", "L2", events=events)
+    assert all(entry.takes_part_in(event) for event in domain)
+    assert entry.takes_part_in("nightly") is ("nightly" in domain)
+    assert entry.takes_part_in("push") is ("push" in domain)
 
 
 @pytest.mark.parametrize("asked", ["org/repo", "ORG/REPO", "Org/Repo"])
@@ -202,9 +237,9 @@ WRONG: list[tuple[str, int, str]] = [
     ("L2: [{org/repo: [[a]]}]", 1, "the oncalls of org/repo are neither"),
     ("L2: [{org/repo: 'a,,b'}]", 1, "the oncalls of org/repo are neither"),
     ("L2: [{org/repo: [a, null]}]", 1, "the oncalls of org/repo are neither"),
-    ("L4:\n- org/repo:\n    events: []", 3, "org/repo: no event is named"),
-    ("L4:\n- org/repo:\n    events: {a: b}", 3, "the events of org/repo are neither"),
-    ("L4:\n- org/repo:\n    event: [a]", 3, "org/repo: event is unknown; an entry has oncalls and events"),
+    ("L4:\n- org/repo:\n    events: []", 3, "org/repo: events: expected a list of"),
+    ("L4:\n- org/repo:\n    events: {a: b}", 3, "org/repo: events: expected a list of"),
+    ("L4:\n- org/repo:\n    event: [a]", 3, "org/repo: event is unknown; an entry has oncalls, events, id, nightly_on"),
     ("L2: [org/repo, org/repo]", 1, "org/repo is listed twice, first in line 1"),
     ("L1: [org/repo]\n\nL4: [ORG/Repo]", 3, "ORG/Repo is listed twice, first in line 1"),
     ("L3:\n  npu:\n  - org/repo\n  xpu:\n  - org/repo", 5, "org/repo is listed twice, first in line 3"),

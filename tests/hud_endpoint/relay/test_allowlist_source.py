@@ -16,12 +16,13 @@ import requests
 
 from hud_endpoint.app import relay
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.events import is_self_reported
 from hud_endpoint.relay import allowlist_source
 from hud_endpoint.relay.allowlist import MAX_BYTES, AllowlistError, Listed
 from hud_endpoint.relay.allowlist_source import AllowlistSource, find_source
 from hud_endpoint.relay.forward import Delivered
 from hud_endpoint.settings import RelaySettings
-from tests.hud_endpoint.relay.desk import IDENTITY, KEY, REPO, Desk, new_table
+from tests.hud_endpoint.relay.desk import IDENTITY, KEY, REPO, SCHEDULED, Desk, new_table
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, changed
 from tests.hud_endpoint.web import Answer
 
@@ -281,7 +282,9 @@ def test_a_relay_does_not_start_without_an_allowlist(tmp_path: Path, name: str, 
         (("pull_request", "nightly"), "nightly", "delivered"),
         (("pull_request",), "nightly", "ignored"),
         (("nightly",), "pull_request", "ignored"),
-        (("Nightly",), "nightly", "ignored"),
+        (("pull_request",), "push", "delivered"),
+        (("nightly",), "push", "ignored"),
+        (("nightly",), "periodic", "delivered"),
     ],
 )
 def test_a_repo_takes_part_in_the_events_it_named(
@@ -295,7 +298,7 @@ def test_a_repo_takes_part_in_the_events_it_named(
 
     desk = Desk(dynamodb, new_table(dynamodb), send, dispatch_policy="optional")
     body = changed(COMPLETED_CALLBACK, {"event_type": event, "delivery_id": str(uuid.uuid4())})
-    identity = replace(IDENTITY, token_id=uuid.uuid4().hex)
+    identity = replace(SCHEDULED if is_self_reported(event) else IDENTITY, token_id=uuid.uuid4().hex)
     taken = desk.handler.accept(identity, Listed(REPO, "L2", events=events), orjson.dumps(body))
     assert (taken.status_code, taken.body["outcome"], len(sent)) == (200, outcome, int(outcome == "delivered"))
     if outcome == "ignored":

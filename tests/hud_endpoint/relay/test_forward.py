@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hud_endpoint.relay import forward as forwarding
-from hud_endpoint.relay.forward import Delivered, Refused, Unavailable, forward
+from hud_endpoint.relay.forward import Conflicting, Delivered, Refused, Unavailable, forward
 from tests.hud_endpoint.web import Answer, Asked, Web, as_json
 
 if TYPE_CHECKING:
@@ -30,8 +30,19 @@ def send(session: requests.Session, web: Web, path: str = "/api") -> forwarding.
         (as_json(FINE | {"outcome": "stored"}), Delivered(duplicate=False)),
         (as_json(FINE | {"outcome": "duplicate"}), Delivered(duplicate=True)),
         (as_json(FINE), Delivered(duplicate=False)),  # CRCR's HUD
-        (as_json({"error": "already final", "code": "conflicting_completion"}, 409), Delivered(duplicate=True)),
-        (Answer(409, b"<html>"), Delivered(duplicate=True)),
+        (
+            as_json({"error": "already final", "code": "conflicting_completion"}, 409),
+            Conflicting("conflicting_completion", "already final"),
+        ),
+        (
+            as_json({"error": "another job's", "code": "conflicting_identity"}, 409),
+            Conflicting("conflicting_identity", "another job's"),
+        ),
+        (Answer(409, b"<html>"), Conflicting("conflicting_completion", "HUD holds another result for this job.")),
+        (
+            as_json({"code": "made_up"}, 409),
+            Conflicting("conflicting_completion", "HUD holds another result for this job."),
+        ),
         (as_json({}), Unavailable("HTTP 200", ours=True)),
         (as_json([]), Unavailable("HTTP 200", ours=True)),
         (as_json({"ok": False, "error": "no"}), Unavailable("HTTP 200: no", ours=True)),

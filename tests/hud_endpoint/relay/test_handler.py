@@ -94,6 +94,8 @@ class TestRefusals:
             ({"event_type": "push", "delivery_id": "invented"}, "no_dispatch", "No dispatch invented"),
             ({"event_type": "Nightly", "delivery_id": "invented"}, "no_dispatch", "No dispatch invented"),
             ({"callback_token": "forged"}, "invalid_callback_token", "echo it unchanged"),
+            ({"event_type": "nightly"}, "event_mismatch", "was dispatched as pull_request"),
+            ({"event_type": "nightly", "delivery_id": "0" * 40}, "event_mismatch", "A run of the event repository_dis"),
             (
                 {
                     "event_type": "nightly",
@@ -182,20 +184,12 @@ class TestWhatIsBelieved:
     ) -> None:
         job.delivery_id = f"buildkite-1-{uuid.uuid4()}"
         nowhere = f"{uuid.uuid4().int % 16**40:040x}"  # a commit that upstream does not have
-        answer = job.report(changes={"event_type": event_type, "payload.head_sha": nowhere})
+        changes = {"event_type": event_type, "payload.head_sha": nowhere}
+        answer = job.report(changes=changes, event_name="schedule")
         assert answer["hud_url"] == f"{job.stack.state['hud_url']}/oot/{REPO}"
         item = stored(dynamodb, answer)
         assert (item["pr_number"], item["event_type"], item["pytorch_head_sha"]) == ("0", event_type, nowhere)
-        assert item["dispatch_verified"] is False
-
-    def test_a_dispatched_job_cannot_call_itself_nightly_to_choose_its_commit(
-        self, job: Job, dynamodb: DynamoDBClient
-    ) -> None:
-        job.dispatch(pr_number=7)
-        nowhere = f"{uuid.uuid4().int % 16**40:040x}"
-        item = stored(dynamodb, job.report(changes={"event_type": "nightly", "payload.after": nowhere}))
-        assert item["pr_number"] == "0"
-        assert item["dispatch_verified"] is False
+        assert (item["dispatch_verified"], item["commit_verified"]) == (False, False)
 
     def test_the_echoed_token_is_accepted(self, job: Job) -> None:
         token = job.dispatch()["callback_token"]
@@ -219,10 +213,11 @@ class TestWhatIsBelieved:
             answer = job.report(changes={"workflow.check_run_id": given})
             assert answer["dynamoKey"].endswith(f"/{whole}")
 
-    def test_the_same_again_is_a_duplicate_and_so_is_another_completion(self, job: Job) -> None:
+    def test_the_same_again_is_a_duplicate_and_another_completion_is_refused(self, job: Job) -> None:
         job.dispatch()
         assert [job.report()["outcome"] for _ in range(2)] == ["delivered", "duplicate"]
-        assert job.report(changes={"workflow.conclusion": "success"})["outcome"] == "duplicate"
+        answer = job.post(job.body(changes={"workflow.conclusion": "success"}))
+        assert "give each matrix leg a job-name of its own" in refused(answer, "conflicting_completion")
 
     @pytest.mark.parametrize(("attempt", "measured"), [("1", True), ("2", False)])
     def test_queue_time_is_measured_for_the_first_attempt(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hud_endpoint.contract import Dispatch
+from hud_endpoint.events import Grant
 from hud_endpoint.relay.dispatch import Dispatches, sign_callback_token
 from hud_endpoint.relay.forward import forward
 from tests.hud_endpoint.relay.desk import KEY, Desk
@@ -36,9 +37,9 @@ class Relay:
         hud = f"{web.url}/api"
         self.desk = Desk(dynamodb, table, lambda payload: forward(session, hud, "t", payload), clock=time.time, **told)
 
-    def forwarded(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Give what HUD is told of a callback."""
-        taken = self.desk.post(body, uuid.uuid4().hex)
+    def forwarded(self, body: dict[str, Any], **claims: Any) -> dict[str, Any]:
+        """Return what HUD is told of a callback."""
+        taken = self.desk.post(body, uuid.uuid4().hex, **claims)
         assert (taken.status_code, taken.body["outcome"]) == (200, "delivered")
         told: dict[str, Any] = json.loads(self.web.asked[-1].body)
         return told
@@ -69,6 +70,7 @@ def test_what_it_vouches_for(relay: Relay, dispatched: Dispatch) -> None:
         "downstream_repo_level": "L2",
         "ci_metrics": {"queue_time": None, "execution_time": None},
         "dispatch_verified": True,
+        "commit_verified": None,
         "origin": "job",
         "repository_id": "77",
         "workflow_ref": "spec/backend/.github/workflows/ci.yml@refs/heads/main",
@@ -98,7 +100,7 @@ def test_the_body_goes_on_as_it_came_but_for_what_the_record_knows(relay: Relay,
 @pytest.mark.parametrize("event_type", ["nightly", "periodic"])
 def test_a_nightly_goes_on_without_its_pull_request(relay: Relay, event_type: str) -> None:
     nightly = {"event_type": event_type, "payload.head_sha": SHA, "delivery_id": str(uuid.uuid4())}
-    told = relay.forwarded(changed(COMPLETED_CALLBACK, nightly))
+    told = relay.forwarded(changed(COMPLETED_CALLBACK, nightly), grant=Grant.SELF_REPORTED)
     payload = told["untrusted"]["callback_payload"]["payload"]
     assert payload == {"repository": {"full_name": "pytorch/pytorch"}, "head_sha": SHA}
     assert told["trusted"]["dispatch_verified"] is False

@@ -9,7 +9,7 @@ import pytest
 
 from hud_endpoint.contract import Dispatch
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.forward import Answer, Delivered, Refused, Unavailable
+from hud_endpoint.relay.forward import CONFLICTS, Answer, Conflicting, Delivered, Refused, Unavailable
 from hud_endpoint.relay.outbox import DEAD, QUEUE
 from tests.hud_endpoint.relay.desk import REPO, Clock, Desk
 from tests.hud_endpoint.relay.test_outbox import large
@@ -64,6 +64,7 @@ def counter(dynamodb: DynamoDBClient, relay_table: str) -> Counter:
 
 
 DELIVERED, DUPLICATE, QUEUED = (200, "delivered"), (200, "duplicate"), (202, "queued")
+CONFLICT = (409, "conflicting_completion")
 REPLAYED = (401, "replayed_token")
 
 
@@ -85,9 +86,32 @@ class TestSteps:
         assert len(counter.sent) == answers.count(DELIVERED)
         assert counter.entries(QUEUE) == []
 
-    def test_another_end_is_a_duplicate_too_because_the_first_is_final(self, counter: Counter) -> None:
+    def test_another_end_is_refused_because_the_first_is_final_and_hud_is_told_once(self, counter: Counter) -> None:
         assert counter.post("completed", conclusion="success") == DELIVERED
+        assert [counter.post("completed", conclusion="failure") for _ in range(3)] == [CONFLICT] * 3
+        assert counter.post("completed", conclusion="success") == DUPLICATE
+        assert len(counter.sent) == 1
+        [note] = counter.entries(QUEUE)
+        counter.desk.drain()
+        assert counter.entries(QUEUE) == []
+        assert counter.sent[1] == note.payload()
+        assert set(note.payload()) == {"trusted", "conflict"}  # nothing that any HUD could take for a result
+        assert note.payload()["conflict"]["conclusion"] == "failure"
+
+    def test_another_start_is_a_duplicate(self, counter: Counter) -> None:
+        assert counter.post("in_progress", url="https://example.org/1") == DELIVERED
+        assert counter.post("in_progress", url="https://example.org/2") == DUPLICATE
+
+    def test_which_end_was_first_is_known_while_hud_is_away(self, counter: Counter) -> None:
+        counter.answer = AWAY
+        assert counter.post("completed", conclusion="failure") == QUEUED
+        assert counter.post("completed", conclusion="success") == CONFLICT
         assert counter.post("completed", conclusion="failure") == DUPLICATE
+        counter.answer = TAKEN
+        counter.clock.now += 3600
+        counter.desk.drain()
+        ends = [payload["untrusted"]["callback_payload"] for payload in counter.sent if "untrusted" in payload]
+        assert {end["workflow"]["conclusion"] for end in ends} == {"failure"}
 
     def test_a_rerun_is_a_job_of_its_own(self, counter: Counter) -> None:
         for attempt in (1, 2):
@@ -104,15 +128,24 @@ class TestTokens:
         assert [counter.post(status, "t") for status in BASES] == [DELIVERED, DELIVERED]
         assert [counter.post(status, "t") for status in BASES] == [DUPLICATE, DUPLICATE]
 
+    def test_another_end_with_it_is_a_conflict_like_with_any(self, counter: Counter) -> None:
+        assert counter.post("completed", "t", conclusion="success") == DELIVERED
+        assert counter.post("completed", "t", conclusion="failure") == CONFLICT
+
+    @pytest.mark.parametrize("conclusion", ["success", "failure"])
+    def test_it_is_bound_by_what_changes_nothing_too(self, counter: Counter, conclusion: str) -> None:
+        assert counter.post("completed", conclusion="success") == DELIVERED
+        assert counter.post("completed", "t", conclusion=conclusion) in (DUPLICATE, CONFLICT)
+        assert counter.post("completed", "t", job_name="another") == REPLAYED
+
     @pytest.mark.parametrize(
         ("status", "changes"),
         [
-            ("completed", {"conclusion": "success"}),  # another body
-            ("completed", {"job_name": "another"}),  # another job
+            ("completed", {"job_name": "another"}),
             ("in_progress", {"job_name": "another"}),
         ],
     )
-    def test_it_carries_nothing_else(self, counter: Counter, status: str, changes: dict[str, Any]) -> None:
+    def test_it_carries_no_other_job(self, counter: Counter, status: str, changes: dict[str, Any]) -> None:
         assert counter.post("completed", "t") == DELIVERED
         assert counter.post(status, "t", **changes) == REPLAYED
         assert len(counter.sent) == 1
@@ -156,6 +189,26 @@ class TestHudsAnswers:
         assert counter.post("completed") == DUPLICATE
         assert counter.entries(QUEUE) == []
 
+    @pytest.mark.parametrize("code", CONFLICTS)
+    @pytest.mark.parametrize("status", BASES)
+    def test_another_job_or_end_that_hud_holds_is_told_each_time(
+        self, counter: Counter, status: str, code: str
+    ) -> None:
+        counter.answer = Conflicting(code, "no")
+        assert [counter.post(status) for _ in range(2)] == [(409, code)] * 2
+        assert counter.entries(QUEUE) == counter.entries(DEAD) == []
+        assert len(counter.sent) == 2  # HUD judges each
+
+    def test_one_that_was_queued_becomes_a_dead_letter(self, counter: Counter) -> None:
+        counter.answer = AWAY
+        assert counter.post("completed", conclusion="failure") == QUEUED
+        counter.clock.now += 3600
+        counter.answer = Conflicting("conflicting_completion", "it has ended")
+        counter.desk.drain()
+        [dead] = counter.entries(DEAD)
+        assert dead.history[-1].endswith("it has ended")
+        assert counter.post("completed", conclusion="failure") == CONFLICT
+
     @pytest.mark.parametrize("answer", [AWAY, Unavailable("HTTP 401", ours=True)])
     def test_what_hud_cannot_take_now_is_queued_and_durable(self, counter: Counter, answer: Answer) -> None:
         counter.answer = answer
@@ -183,7 +236,7 @@ class TestHudsAnswers:
         assert counter.post("completed", conclusion="success") == (400, "invalid_callback")
         counter.answer = TAKEN
         assert counter.post("completed", conclusion="failure") == DELIVERED
-        assert counter.post("completed", conclusion="success") == DUPLICATE
+        assert counter.post("completed", conclusion="success") == CONFLICT
 
     def test_and_the_very_same_is_refused_again_not_called_a_duplicate(self, counter: Counter) -> None:
         counter.answer = Refused(400, "HTTP 400: no")
@@ -207,7 +260,7 @@ class TestHudsAnswers:
         counter.post("completed")
         counter.clock.now += 6 * 3600
         key = f"{REPO}/{counter.delivery_id}/npu-ci/test-float32/987"
-        assert key in [record.key for record in counter.desk.ledger.due_jobs(counter.clock.now)]
+        assert key in [record.key for record in counter.desk.jobs.due_jobs(counter.clock.now)]
 
     def test_a_body_too_large_to_wait_leaves_no_trace(self, counter: Counter) -> None:
         failed = large()["untrusted"]["callback_payload"]["failed_tests"]

@@ -10,8 +10,9 @@ import pytest
 
 from hud_endpoint.contract import AUDIENCE, Callback, parse
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.handler import _check_run
-from hud_endpoint.relay.issuers import KINDS, Pipeline, find_issuer
+from hud_endpoint.events import Grant
+from hud_endpoint.relay.checks import check_run
+from hud_endpoint.relay.issuers import PROFILES, Pipeline, parse_issuer
 from hud_endpoint.relay.oidc import Verifier
 from tests.hud_endpoint.relay.issuer import GITLAB, ORGANIZATION, PIPELINE, Issuer
 from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, changed
@@ -58,7 +59,7 @@ class Relay:
                 "workflow_ref": f"{REPO}/.github/workflows/ci.yml@refs/heads/main",
                 "ref": "refs/heads/main",
                 "sha": "f" * 40,
-                "speaks_for_run": False,
+                "reports_whole_run": False,
             },
         ),
         (
@@ -72,7 +73,7 @@ class Relay:
                 "workflow_ref": None,
                 "ref": "main",
                 "sha": "c" * 40,
-                "speaks_for_run": True,
+                "reports_whole_run": True,
             },
         ),
         (
@@ -86,7 +87,7 @@ class Relay:
                 "workflow_ref": "gitlab.com/example/sub/torch//.gitlab-ci.yml@refs/heads/main",
                 "ref": "refs/heads/main",
                 "sha": "d" * 40,
-                "speaks_for_run": False,
+                "reports_whole_run": False,
             },
         ),
     ],
@@ -146,14 +147,23 @@ def test_each_claim(web: Web, session: requests.Session, kind: str, claim: str, 
 
 def test_every_claim_that_is_checked_is_in_the_table() -> None:
     optional = {("github", "check_run_id")}
-    rules = {(name, claim) for name, kind in KINDS.items() for claim in kind.rules}
+    rules = {(name, claim) for name, kind in PROFILES.items() for claim in kind.rules}
     assert rules == {(kind, claim) for kind, claim, _ in CLAIM_TABLE} | optional
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", PROFILES)
 def test_every_claim_that_makes_an_identity_is_checked(name: str) -> None:
-    kind = KINDS[name]
-    used = {kind.repo, *kind.pipeline, kind.event, kind.run_id, kind.run_attempt, kind.check_run_id, kind.repository_id}
+    kind = PROFILES[name]
+    used = {
+        kind.repo,
+        kind.repository_owner_id,
+        *kind.pipeline,
+        kind.event,
+        kind.run_id,
+        kind.run_attempt,
+        kind.check_run_id,
+        kind.repository_id,
+    }
     assert used - {""} <= set(kind.rules)
     assert "sub" not in {*used, *kind.rules, kind.workflow_ref, kind.ref, kind.sha}
     assert bool(kind.repo) != bool(kind.pipeline)
@@ -178,32 +188,58 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "event"), [(kind, event) for kind in KINDS for event in STRANGERS[kind]])
+@pytest.mark.parametrize(("kind", "event"), [(kind, event) for kind in PROFILES for event in STRANGERS[kind]])
 def test_events_that_strangers_can_start_are_refused(
     web: Web, session: requests.Session, kind: str, event: str
 ) -> None:
-    error = Relay(web, session, kind).refuses(**{KINDS[kind].event: event})
+    error = Relay(web, session, kind).refuses(**{PROFILES[kind].event: event})
     assert (error.code, error.status) == ("event_not_accepted", 401)
     assert f"Results from {event} runs" in error.message
     assert "schedule" in error.message
 
 
-@pytest.mark.parametrize(("kind", "event"), [(kind, event) for kind in KINDS for event in sorted(KINDS[kind].events)])
+@pytest.mark.parametrize(
+    ("kind", "event"), [(kind, event) for kind in PROFILES for event in sorted(PROFILES[kind].events)]
+)
 def test_events_of_the_repos_own_are_accepted(web: Web, session: requests.Session, kind: str, event: str) -> None:
-    assert Relay(web, session, kind).verify(**{KINDS[kind].event: event}).event_name == event
+    assert Relay(web, session, kind).verify(**{PROFILES[kind].event: event}).event_name == event
 
 
-def test_the_accepted_events_are_these() -> None:
-    assert {name: sorted(kind.events) for name, kind in KINDS.items()} == {
-        "github": ["push", "repository_dispatch", "schedule", "workflow_dispatch", "workflow_run"],
-        "buildkite": ["api", "schedule", "trigger_job", "ui"],
-        "gitlab": ["api", "pipeline", "push", "schedule", "trigger", "web"],
+def test_what_the_runs_of_each_accepted_event_may_report() -> None:
+    table = {
+        name: {event: grant.name for event, grant in sorted(profile.events.items())}
+        for name, profile in PROFILES.items()
+    }
+    assert table == {
+        "github": {
+            "push": "SELF_REPORTED_IF_LISTED",
+            "repository_dispatch": "DISPATCHED",
+            "schedule": "SELF_REPORTED",
+            "workflow_dispatch": "SELF_REPORTED",
+            "workflow_run": "ORIGINAL_RUN",
+        },
+        "buildkite": {
+            "api": "DISPATCHED",
+            "schedule": "SELF_REPORTED",
+            "trigger_job": "DISPATCHED",
+            "ui": "SELF_REPORTED",
+        },
+        "gitlab": {
+            "api": "DISPATCHED",
+            "pipeline": "DISPATCHED",
+            "push": "SELF_REPORTED_IF_LISTED",
+            "schedule": "SELF_REPORTED",
+            "trigger": "DISPATCHED",
+            "web": "SELF_REPORTED",
+        },
     }
 
 
 def test_a_pipelines_own_rule_may_let_another_event_in(web: Web, session: requests.Session) -> None:
     relay = Relay(web, session, "buildkite", build_source=("webhook",))
-    assert relay.verify(build_source="webhook").event_name == "webhook"
+    identity = relay.verify(build_source="webhook")
+    assert (identity.event_name, identity.event_listed) == ("webhook", True)
+    assert identity.grant is Grant.SELF_REPORTED_IF_LISTED
     assert relay.refuses(build_source="schedule").code == "pipeline_not_allowed"
     assert relay.refuses(build_source="webhook", build_branch="stranger:main").code == "invalid_token"
 
@@ -273,14 +309,14 @@ def test_required_claims_that_are_not(web: Web, session: requests.Session, claim
     ],
 )
 def test_whose_row_an_issuer_has(told: str, url: str, kind: str) -> None:
-    issuer = find_issuer(told)
-    assert (issuer.url, issuer.kind) == (url, KINDS[kind])
+    issuer = parse_issuer(told)
+    assert (issuer.url, issuer.profile) == (url, PROFILES[kind])
 
 
 @pytest.mark.parametrize("told", ["circleci=https://oidc.circleci.com", "=https://x", "GitLab=https://x"])
 def test_kinds_without_a_row_are_told(told: str) -> None:
     with pytest.raises(ValueError, match="one of the kinds github, buildkite, gitlab"):
-        find_issuer(told)
+        parse_issuer(told)
 
 
 WITHOUT_IDS = {"workflow.check_run_id": ABSENT, "workflow.run_id": ABSENT, "workflow.run_attempt": ABSENT}
@@ -314,10 +350,10 @@ def test_a_callback_speaks_for_its_tokens_run(
     callback = parse(Callback, orjson.dumps(changed(COMPLETED_CALLBACK, changes)))
     identity = Relay(web, session, kind).verify()
     if not wrong:
-        _check_run(identity, callback)
+        check_run(identity, callback)
         return
     with pytest.raises(RefusedError, match=f"workflow.{wrong} is ") as caught:
-        _check_run(identity, callback)
+        check_run(identity, callback)
     assert caught.value.code == "run_mismatch"
 
 

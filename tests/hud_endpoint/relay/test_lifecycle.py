@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hud_endpoint.relay.lifecycle import Job, Phase, Step, advance, reject, time_out
+from hud_endpoint.relay.lifecycle import (
+    MAX_CONFLICTS,
+    Claim,
+    Job,
+    Phase,
+    Step,
+    advance,
+    leave_to_hud,
+    release_step,
+    time_out,
+)
 
 if TYPE_CHECKING:
+    from hud_endpoint.record import Value
     from hud_endpoint.wire_types import Status
 
+IDENTITY: dict[str, Value] = {"event_type": "pull_request", "pr_number": 7}
+START, END = Claim("in_progress", IDENTITY), Claim("completed", IDENTITY, "end")
+OTHER_END = Claim("completed", IDENTITY, "another end")
+
+
+def job_of(**values: Any) -> Job:
+    """A job that this relay has kept whole."""
+    return Job(identity=IDENTITY, completion="end" if "completed_at" in values else "", **values)
+
+
 NEW = Job()
-RUNNING = Job(in_progress_at=10)
-ENDED = Job(in_progress_at=10, completed_at=40)
-UNOPENED = Job(completed_at=40)
-SWEPT = Job(in_progress_at=10, timed_out_at=30)
-REVIVED = Job(in_progress_at=10, timed_out_at=30, completed_at=40)
+RUNNING = job_of(in_progress_at=10)
+ENDED = job_of(in_progress_at=10, completed_at=40)
+UNOPENED = job_of(completed_at=40)
+SWEPT = job_of(in_progress_at=10, timed_out_at=30)
+REVIVED = job_of(in_progress_at=10, timed_out_at=30, completed_at=40)
 
 
 @pytest.mark.parametrize(
@@ -36,26 +58,63 @@ def test_where_a_job_stands(job: Job, phase: Phase) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "status", "after"),
+    ("job", "claim", "after"),
     [
-        (NEW, "in_progress", Job(in_progress_at=50)),
-        (NEW, "completed", Job(completed_at=50)),
-        (RUNNING, "completed", Job(in_progress_at=10, completed_at=50)),
-        (SWEPT, "completed", Job(in_progress_at=10, timed_out_at=30, completed_at=50)),
-        (UNOPENED, "in_progress", Job(in_progress_at=50, completed_at=40)),  # late: it changes nothing that is final
-        (Job(timed_out_at=30), "in_progress", Job(in_progress_at=50, timed_out_at=30)),
-        # again, and with whatever body: the first is final
-        (RUNNING, "in_progress", None),
-        (SWEPT, "in_progress", None),
-        (ENDED, "in_progress", None),
-        (ENDED, "completed", None),
-        (UNOPENED, "completed", None),
-        (REVIVED, "completed", None),
+        (NEW, START, job_of(in_progress_at=50)),
+        (NEW, END, job_of(completed_at=50)),
+        (RUNNING, END, job_of(in_progress_at=10, completed_at=50)),
+        (SWEPT, END, job_of(in_progress_at=10, timed_out_at=30, completed_at=50)),
+        (UNOPENED, START, job_of(in_progress_at=50, completed_at=40)),  # late: it changes nothing that is final
+        (job_of(timed_out_at=30), START, job_of(in_progress_at=50, timed_out_at=30)),
+        # again: the first is final
+        (RUNNING, START, None),
+        (SWEPT, START, None),
+        (ENDED, START, None),
+        (ENDED, END, None),
+        (UNOPENED, END, None),
+        (REVIVED, END, None),
     ],
 )
-def test_what_a_callback_does(job: Job, status: Status, after: Job | None) -> None:
+def test_what_a_callback_does(job: Job, claim: Claim, after: Job | None) -> None:
     expected = (job, Step.DUPLICATE) if after is None else (after, Step.FORWARD)
-    assert advance(job, status, 50) == expected
+    assert advance(job, claim, 50) == expected
+
+
+@pytest.mark.parametrize("job", [ENDED, UNOPENED, REVIVED])
+def test_another_end_is_refused_and_remembered_once(job: Job) -> None:
+    after, step = advance(job, OTHER_END, 50)
+    assert (after, step) == (replace(job, conflicts=("another end",)), Step.CONFLICT)
+    assert advance(after, OTHER_END, 60) == (after, Step.CONFLICT)
+    assert advance(after, END, 60) == (after, Step.DUPLICATE)
+
+
+def test_not_every_other_end_is_remembered_but_each_is_refused() -> None:
+    job = ENDED
+    for number in range(MAX_CONFLICTS + 5):
+        job, step = advance(job, Claim("completed", IDENTITY, str(number)), 50)
+        assert step is Step.CONFLICT
+    assert len(job.conflicts) == MAX_CONFLICTS
+
+
+@pytest.mark.parametrize("job", [RUNNING, ENDED, UNOPENED, SWEPT, REVIVED])
+@pytest.mark.parametrize("claim", [START, END, OTHER_END])
+@pytest.mark.parametrize("change", [{"event_type": "nightly"}, {"pr_number": 0}])
+def test_a_step_of_another_job_changes_nothing(job: Job, claim: Claim, change: dict[str, Any]) -> None:
+    assert advance(job, replace(claim, identity=IDENTITY | change), 50) == (job, Step.OTHER_JOB)
+
+
+@pytest.mark.parametrize("claim", [END, OTHER_END])
+def test_where_it_is_not_known_which_end_was_accepted_hud_says_so(claim: Claim) -> None:
+    for job in (Job(in_progress_at=10, completed_at=40), leave_to_hud(ENDED, 40)):
+        assert advance(job, claim, 50) == (job, Step.ASK_HUD)
+
+
+@pytest.mark.parametrize(
+    ("job", "accepted_at", "after"),
+    [(ENDED, 40, replace(ENDED, completion="")), (ENDED, 39, ENDED), (RUNNING, 40, RUNNING)],
+)
+def test_only_the_end_that_hud_refused_is_left_to_it(job: Job, accepted_at: float, after: Job) -> None:
+    assert leave_to_hud(job, accepted_at) == after
 
 
 @pytest.mark.parametrize(
@@ -81,7 +140,7 @@ def test_only_what_runs_can_time_out(job: Job, after: Job | None) -> None:
     ],
 )
 def test_what_hud_refused_is_undone(job: Job, status: Status, accepted_at: float, after: Job) -> None:
-    assert reject(job, status, accepted_at) == after
+    assert release_step(job, status, accepted_at) == after
 
 
 @pytest.mark.parametrize(
@@ -109,7 +168,9 @@ STEPS = ("in_progress", "completed", "timed_out")
 def test_in_any_order_each_step_is_taken_once_and_completed_is_the_end(order: tuple[str, ...]) -> None:
     job, forwarded = NEW, []
     for now, name in enumerate(order):
-        job, step = time_out(job, now) if name == "timed_out" else advance(job, name, now)  # type: ignore[arg-type]
+        job, step = (
+            time_out(job, now) if name == "timed_out" else advance(job, START if name == "in_progress" else END, now)
+        )
         if step is Step.FORWARD:
             forwarded.append(name)
     assert len(forwarded) == len(set(forwarded))

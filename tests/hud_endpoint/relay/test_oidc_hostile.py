@@ -14,7 +14,7 @@ import pytest
 
 from hud_endpoint.contract import AUDIENCE
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.issuers import KINDS, Pipeline
+from hud_endpoint.relay.issuers import PROFILES, Pipeline
 from hud_endpoint.relay.oidc import Verifier
 from tests.hud_endpoint.relay.issuer import DISCOVERY, JWKS, Issuer, private_key, public_jwk, public_pem, segment
 from tests.hud_endpoint.samples import ABSENT
@@ -150,9 +150,9 @@ CLAIMS: dict[str, tuple[Make, str]] = {
     "iss null": (claim("iss", None), "unknown_issuer"),
     "iss a list": (lambda issuer: issuer.sign(issuer.claims(iss=[issuer.url])), "unknown_issuer"),
     "iss an object": (claim("iss", {}), "unknown_issuer"),
-    "iss GitHub, which this relay has not": (claim("iss", KINDS["github"].home), "unknown_issuer"),
-    "iss Buildkite, which this relay has not": (claim("iss", KINDS["buildkite"].home), "unknown_issuer"),
-    "iss GitLab, which this relay has not": (claim("iss", KINDS["gitlab"].home), "unknown_issuer"),
+    "iss GitHub, which this relay has not": (claim("iss", PROFILES["github"].default_url), "unknown_issuer"),
+    "iss Buildkite, which this relay has not": (claim("iss", PROFILES["buildkite"].default_url), "unknown_issuer"),
+    "iss GitLab, which this relay has not": (claim("iss", PROFILES["gitlab"].default_url), "unknown_issuer"),
     "iss elsewhere": (claim("iss", "https://evil.example.org"), "unknown_issuer"),
     "aud absent": (claim("aud", ABSENT), "invalid_token"),
     "aud null": (claim("aud", None), "invalid_token"),
@@ -213,7 +213,7 @@ def test_the_table_is_as_long_as_it_is_said_to_be() -> None:
     assert len(HOSTILE) == len(FORGED) + len(CLAIMS) + len(LOOKALIKES) >= 110
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=PROFILES)
 def issuer(web: Web, request: pytest.FixtureRequest) -> Issuer:
     return Issuer(web, "main", kind=request.param)
 

@@ -50,7 +50,7 @@ class Box:
             self.sent.append(payload)
             return answer
 
-        return self.outbox.drain(send, lambda entry: self.refused.append(entry.entry_id), **how)
+        return self.outbox.drain(send, lambda entry, _answer: self.refused.append(entry.entry_id), **how)
 
     def stored(self, queue: str = QUEUE) -> Entry | None:
         entries = list(self.outbox.entries(queue))
@@ -341,7 +341,7 @@ class TestLargeBodies:
 
 
 def test_an_error_of_the_store_leaves_the_entry_to_be_tried_again(box: Box) -> None:
-    def fail(_entry: Entry) -> None:
+    def fail(_entry: Entry, _answer: object) -> None:
         raise RefusedError("store_unavailable", "no")
 
     box.add(due_at=NOW)

@@ -20,14 +20,14 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from hud_endpoint.contract import RESULTS_TABLE, Dispatch, RelayPayload
+from hud_endpoint.contract import RESULTS_TABLE, ConflictNote, Dispatch, RelayPayload
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.forward import Answer, Delivered, Refused, Unavailable
-from hud_endpoint.relay.outbox import DEAD, QUEUE, Entry, Outbox
+from hud_endpoint.record import to_write
+from hud_endpoint.relay.forward import Answer, Conflicting, Delivered, Refused, Unavailable
+from hud_endpoint.relay.outbox import CONFLICT, DEAD, QUEUE, Entry, Outbox
 from hud_endpoint.relay.sweeper import Sweeper
-from hud_endpoint.results.record import to_write
 from hud_endpoint.results.store import Outcome, ResultStore
-from tests.hud_endpoint.relay.desk import REPO, Clock, Desk, new_table
+from tests.hud_endpoint.relay.desk import REPO, SCHEDULED, Clock, Desk, new_table
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed
 
 if TYPE_CHECKING:
@@ -41,13 +41,16 @@ When = Literal["before", "after"]
 How = Literal["crash", "timeout"]
 Mood = Literal["well", "down", "mute", "wrong"]
 JOBS = ("a", "b")
+VARIANTS = {"success": "1", "failure": "2"}
 TIMEOUT_SECONDS = 60
 # Which of the calls that come fails, before or after it took effect, and how.
 FAULTS = st.none() | st.tuples(
     st.integers(0, 8), st.sampled_from(["before", "after"]), st.sampled_from(["crash", "timeout"])
 )
 MOODS = st.none() | st.sampled_from(["well", "down", "mute", "wrong"])  # none: as it was
-ASIDE = frozenset({"dynamoKey", "delivery_id", "revision", "first_seen", "expires_at", "running_repo", "running_pr"})
+ASIDE = frozenset(
+    {"dynamoKey", "delivery_id", "revision", "first_seen", "expires_at", "running_repo", "running_pr", "conflicts"}
+)
 
 
 class Crash(Exception):  # noqa: N818 - not an error of the program: its end
@@ -97,6 +100,8 @@ class Hud:
     def _answer(self, payload: dict[str, Any]) -> Answer:
         if self.mood == "down":
             return Unavailable("HTTP 503", ours=False)
+        if "conflict" in payload:
+            return self._note(ConflictNote.model_validate(payload))
         write = to_write(RelayPayload.model_validate(payload), now=datetime.now(UTC), retention_days=100)
         if self.mood == "wrong":
             self.refused.add((write.key, write.status, payload["trusted"]["origin"]))
@@ -107,8 +112,17 @@ class Hud:
                 self.took.append((write.key, payload))
                 answer = Delivered(duplicate=False)
         except RefusedError as error:
-            assert error.code == "conflicting_completion"  # noqa: PT017 - anything else is a fault of this test's
+            answer = Conflicting(error.code, error.message)
         return Unavailable("no answer", ours=False) if self.mood == "mute" else answer
+
+    def _note(self, note: ConflictNote) -> Answer:
+        if self.mood == "wrong":
+            return Refused(400, "HTTP 400: a bug of HUD's")
+        try:
+            self._store.note_conflict(note.conflict)
+        except RefusedError as error:
+            return Unavailable(error.message, ours=False)
+        return Delivered(duplicate=False)
 
     def apply(self, payload: dict[str, Any]) -> None:
         self._store.apply(to_write(RelayPayload.model_validate(payload), now=datetime.now(UTC), retention_days=100))
@@ -124,12 +138,13 @@ class RelayMachine(RuleBasedStateMachine):
         self.fate, self.clock, self.hud, self.client = fate, Clock(), Hud(sound, fate), sound
         self.desk = Desk(fragile, table, self.hud, clock=self.clock, job_timeout_seconds=TIMEOUT_SECONDS)
         desk = self.desk
-        self.sweeper = Sweeper(fragile, table, desk.ledger, desk.outbox, desk.dispatches)
+        self.sweeper = Sweeper(fragile, table, desk.jobs, desk.outbox, desk.dispatches)
         self.outbox = Outbox(sound, table)  # to look on
         self.delivery_id = str(uuid.uuid4())
         dispatch = Dispatch(repo=REPO, delivery_id=self.delivery_id, pr_number=7, sha="a" * 40)
         desk.dispatches.record(dispatch, self.clock.now)
-        self.acknowledged: set[tuple[str, Status]] = set()
+        self.acknowledged: set[tuple[str, Status, str]] = set()
+        self.attempted: dict[str, set[str]] = {job: set() for job in JOBS}  # completions that may have been accepted
         self.delivered: Counter[tuple[str, Status]] = Counter()
         self.token_names = itertools.count()
 
@@ -139,7 +154,8 @@ class RelayMachine(RuleBasedStateMachine):
         job=st.sampled_from(JOBS),
         status=st.sampled_from(["in_progress", "completed"]),
         variant=st.sampled_from(["1", "1", "2"]),
-        fresh=st.booleans(),
+        holder=st.sampled_from(["new", "job", "all"]),
+        event=st.sampled_from(["dispatched", "dispatched", "dispatched", "nightly"]),
         mood=MOODS,
         fault=FAULTS,
     )
@@ -148,16 +164,26 @@ class RelayMachine(RuleBasedStateMachine):
         job: str,
         status: Status,
         variant: str,
-        fresh: bool,  # noqa: FBT001 - drawn
+        holder: str,
+        event: str,
         mood: Mood | None,
         fault: tuple[int, When, How] | None,
     ) -> None:
-        """A callback, for the first time or again, with a token of its own or the job's one."""
-        token = f"{self.delivery_id}-{next(self.token_names) if fresh else job}"
+        """A callback, for the first time or again, with a token of its own, the job's one, or one that all share.
+
+        The dispatched job may also call itself a nightly, with a token that may report nightlies.
+        """
+        token = f"{self.delivery_id}-{next(self.token_names) if holder == 'new' else job if holder == 'job' else 'all'}"
         self.clock.now += 1
         self.hud.mood = mood or self.hud.mood
         self.fate.arm(fault)
+        if status == "completed" and event != "nightly":
+            self.attempted[job].add(variant)
         try:
+            if event == "nightly":
+                scheduled = {"event_name": SCHEDULED.event_name, "grant": SCHEDULED.grant}
+                self.desk.post({**self.body(job, status, variant), "event_type": "nightly"}, token, **scheduled)
+                raise AssertionError("a dispatched job became a nightly")
             taken = self.desk.post(self.body(job, status, variant), token)
         except Crash:
             self.counts["crashed posts"] += 1
@@ -165,7 +191,9 @@ class RelayMachine(RuleBasedStateMachine):
         except RefusedError as error:
             self.counts[error.code] += 1
             allowed = {
-                "replayed_token": not fresh,
+                "event_mismatch": event == "nightly",
+                "replayed_token": holder == "all",
+                "conflicting_completion": status == "completed" and self.attempted[job] != {variant},
                 "invalid_callback": self.hud.mood == "wrong",
                 "store_unavailable": self.fate.struck == "timeout",
             }
@@ -176,17 +204,18 @@ class RelayMachine(RuleBasedStateMachine):
         outcome = taken.body["outcome"]
         self.counts[outcome] += 1
         assert taken.status_code == (202 if outcome == "queued" else 200)
-        self.acknowledged.add((job, status))
+        same = variant if status == "completed" else ""
+        self.acknowledged.add((job, status, same))
         entries = self.waiting()
         if outcome == "delivered":
             self.delivered[job, status] += 1
             assert self.delivered[job, status] == 1, "two callers were told that theirs was the one"
             assert self.variant(job, status) == variant
         elif outcome == "duplicate":
-            held = self.holds(job, status) or (self.key(job), status) in entries
+            held = self.holds(job, status, same) or (self.key(job), status, same) in entries
             assert held, "a duplicate of something that nobody has"
         else:
-            assert (self.key(job), status) in entries
+            assert (self.key(job), status, same) in entries
 
     @rule(passed=st.sampled_from([0, 30, 60, 3600]), mood=MOODS, fault=FAULTS)
     def work(self, passed: int, mood: Mood | None, fault: tuple[int, When, How] | None) -> None:
@@ -205,14 +234,17 @@ class RelayMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_acknowledged_is_lost(self) -> None:
-        """It is with HUD, or waits, or HUD itself refused it and it is a dead letter."""
+        """It is with HUD as it was said, or waits, or HUD itself refused it and it is a dead letter.
+
+        So no failure that was accepted, or answered with 200, is ever shown as a success.
+        """
         if not self.acknowledged:
             return
         waiting, dead = self.waiting(), self.waiting(DEAD)
-        for job, status in self.acknowledged:
-            if not self.holds(job, status) and (self.key(job), status) not in waiting:
-                letter = dead.get((self.key(job), status))
-                assert letter, f"{status} of {job} is lost"
+        for job, status, variant in self.acknowledged:
+            if not self.holds(job, status, variant) and (self.key(job), status, variant) not in waiting:
+                letter = dead.get((self.key(job), status, variant))
+                assert letter, f"{status} {variant} of {job} is lost"
                 assert letter.history[-1].endswith("HTTP 400: a bug of HUD's")
 
     def teardown(self) -> None:
@@ -231,13 +263,14 @@ class RelayMachine(RuleBasedStateMachine):
             self.sweeper.sweep(self.clock.now)
             self.clock.now += 2 * 3600
             self.desk.drain()
-        assert self.outbox.depth(QUEUE)[0] == 0
+        assert not self.waiting()
         dead = self.waiting(DEAD)
-        for job, status in self.acknowledged:
-            assert self.holds(job, status) or (self.key(job), status) in dead
+        for job, status, variant in self.acknowledged:
+            assert self.holds(job, status, variant) or (self.key(job), status, variant) in dead
         effects = Counter(
             (key, payload["trusted"]["origin"], payload["untrusted"]["callback_payload"]["workflow"]["status"])
             for key, payload in self.hud.took
+            if (key, "in_progress", "job") not in self.hud.refused  # another start fills in what it lacked
         )
         assert set(effects.values()) <= {1}
         for job in JOBS:
@@ -246,7 +279,9 @@ class RelayMachine(RuleBasedStateMachine):
     def judge(self, job: str) -> None:
         key, item = self.key(job), self.item(job)
         took = [payload for taken, payload in self.hud.took if taken == key]
-        assert item.get("revision", {"N": "0"})["N"] == str(len(took))
+        notes = item.get("conflicts", {"SS": []})["SS"]
+        self.counts["records with another result noted"] += bool(notes)
+        assert item.get("revision", {"N": "0"})["N"] == str(len(took) + len(notes))
         if not took:
             return
         if not {(key, "in_progress", "job"), (key, "completed", "sweeper")} & self.hud.refused:
@@ -276,7 +311,8 @@ class RelayMachine(RuleBasedStateMachine):
         told = {"delivery_id": self.delivery_id, "workflow.job_name": job}
         if status == "in_progress":
             return changed(IN_PROGRESS, told | {"workflow.started_at": f"2026-05-04T03:02:0{variant}Z"})
-        return changed(COMPLETED_CALLBACK, told | {"workflow.artifact_url": f"https://example.org/{variant}"})
+        conclusion = {"1": "success", "2": "failure"}[variant]
+        return changed(COMPLETED_CALLBACK, told | {"workflow.conclusion": conclusion})
 
     def key(self, job: str, delivery_id: str = "") -> str:
         return f"{REPO}/{delivery_id or self.delivery_id}/npu-ci/{job}/987"
@@ -285,19 +321,28 @@ class RelayMachine(RuleBasedStateMachine):
         key = {"dynamoKey": {"S": self.key(job, delivery_id)}}
         return dict(self.client.get_item(TableName=RESULTS_TABLE, Key=key, ConsistentRead=True).get("Item", {}))
 
-    def holds(self, job: str, status: Status) -> bool:
-        return self.variant(job, status) != ""
+    def holds(self, job: str, status: Status, variant: str = "") -> bool:
+        """Say whether HUD holds such a step; of a completion, this very one."""
+        stored = self.variant(job, status)
+        return stored == variant if variant else stored != ""
 
     def variant(self, job: str, status: Status) -> str:
-        """Which body HUD holds; none is ""."""
+        """Return which body HUD holds; none is ""."""
         item = self.item(job)
         if status == "in_progress":
             return str(item["started_at"]["S"].partition(".")[0][-1]) if "started_at" in item else ""
         ended = item.get("status", {}).get("S") == "completed" and item["origin"]["S"] == "job"
-        return str(item["artifact_url"]["S"][-1]) if ended else ""
+        return VARIANTS[item["conclusion"]["S"]] if ended else ""
 
-    def waiting(self, queue: str = QUEUE) -> dict[tuple[str, str], Entry]:
-        return {(entry.key, entry.status): entry for entry in self.outbox.entries(queue)}
+    def waiting(self, queue: str = QUEUE) -> dict[tuple[str, str, str], Entry]:
+        """Return the entries by key, status and, for completions, which body they hold; notes of conflicts aside."""
+        entries = [entry for entry in self.outbox.entries(queue) if entry.status != CONFLICT]
+        return {(entry.key, entry.status, _variant_of(entry)): entry for entry in entries}
+
+
+def _variant_of(entry: Entry) -> str:
+    workflow = entry.payload()["untrusted"]["callback_payload"]["workflow"]
+    return VARIANTS.get(workflow["conclusion"], "swept") if entry.status == "completed" else ""
 
 
 def test_no_accepted_result_is_lost_or_doubled(dynamodb: DynamoDBClient, aws: dict[str, Any]) -> None:
@@ -314,4 +359,5 @@ def test_no_accepted_result_is_lost_or_doubled(dynamodb: DynamoDBClient, aws: di
     # The test has teeth only if all of this happened.
     seen = RelayMachine.counts
     outcomes = {"delivered", "duplicate", "queued", "invalid_callback", "replayed_token", "store_unavailable"}
+    outcomes |= {"conflicting_completion", "event_mismatch", "records with another result noted"}
     assert {*outcomes, "crashed posts", "crashed rounds", "records of several writes"} <= set(seen), seen

@@ -14,10 +14,11 @@ import pytest
 
 from hud_endpoint.contract import Dispatch, RelayPayload
 from hud_endpoint.relay.dispatch import ORPHAN_SECONDS, Dispatches
-from hud_endpoint.relay.ledger import JobRecord, Ledger, TokenRecord
-from hud_endpoint.relay.lifecycle import Phase, Step, advance
+from hud_endpoint.relay.job_store import JobRecord, JobStore, TokenRecord
+from hud_endpoint.relay.lifecycle import Claim, Phase, Step, advance
 from hud_endpoint.relay.outbox import Entry, Outbox
 from hud_endpoint.relay.sweeper import Sweeper, Swept
+from tests.hud_endpoint.relay.desk import find_dispatch
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -32,27 +33,27 @@ class Relay:
     table: str
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.client, self.table)
+        self.jobs = JobStore(self.client, self.table)
         self.outbox = Outbox(self.client, self.table)
         self.dispatches = Dispatches(self.client, self.table)
-        self.sweeper = Sweeper(self.client, self.table, self.ledger, self.outbox, self.dispatches)
+        self.sweeper = Sweeper(self.client, self.table, self.jobs, self.outbox, self.dispatches)
 
     def start(self, *, deadline: float) -> str:
         """A job that has reported its start."""
         key = f"o/{uuid.uuid4().hex}/d1/ci/test/987"
-        record, _ = self.ledger.read(key, "")
-        job, _ = advance(record.job, "in_progress", NOW)
-        assert self.ledger.write(record, job, now=NOW, deadline=deadline, opening=opening(key))
+        record = self.jobs.read_job(key)
+        job, _ = advance(record.job, Claim("in_progress", {}), NOW)
+        assert self.jobs.write(record, job, now=NOW, deadline=deadline, start_payload=start_payload(key))
         return key
 
     def job(self, key: str) -> JobRecord:
-        return self.ledger.read(key, "")[0]
+        return self.jobs.read_job(key)
 
     def waiting(self, key: str) -> list[Entry]:
         return [entry for entry in self.outbox.entries("outbox") if entry.key == key]
 
 
-def opening(key: str) -> bytes:
+def start_payload(key: str) -> bytes:
     repo = "/".join(key.split("/")[:2])
     workflow = {"status": "in_progress", "name": "ci", "job_name": "test", "check_run_id": "987", "run_id": "240"}
     callback = {
@@ -117,21 +118,19 @@ def test_a_job_that_was_timed_out_may_still_report(relay: Relay, status: Any) ->
     key = relay.start(deadline=NOW)
     relay.sweeper.sweep(NOW + HOUR)
     record = relay.job(key)
-    after, step = advance(record.job, status, NOW + 2 * HOUR)
+    after, step = advance(record.job, Claim(status, {}), NOW + 2 * HOUR)
     assert step is (Step.FORWARD if status == "completed" else Step.DUPLICATE)
     if status == "completed":
-        assert relay.ledger.write(record, after, now=NOW + 2 * HOUR, deadline=0)
+        assert relay.jobs.write(record, after, now=NOW + 2 * HOUR, deadline=0)
         assert relay.job(key).job.phase is Phase.COMPLETED
 
 
 def test_a_job_that_ends_is_no_longer_looked_at(relay: Relay) -> None:
     key = relay.start(deadline=NOW)
     record = relay.job(key)
-    after, _ = advance(record.job, "completed", NOW)
-    token = TokenRecord(uuid.uuid4().hex)
-    bound = token.bind(key, "completed", "digest")
-    assert bound is not None
-    assert relay.ledger.write(record, after, now=NOW, deadline=NOW, token=(token, bound))
+    after, _ = advance(record.job, Claim("completed", {}), NOW)
+    token = TokenRecord(uuid.uuid4().hex).bind(key)
+    assert relay.jobs.write(record, after, now=NOW, deadline=NOW, token=token)
     assert mine(relay.sweeper.sweep(NOW + HOUR), key) == []
 
 
@@ -143,7 +142,7 @@ def test_a_job_that_ends_is_no_longer_looked_at(relay: Relay) -> None:
 def test_an_unreadable_job_holds_up_nobody(relay: Relay, damage: bytes) -> None:
     damaged, sound = relay.start(deadline=NOW), relay.start(deadline=NOW)
     record = relay.job(damaged)
-    assert relay.ledger.write(record, record.job, now=NOW, deadline=NOW, opening=damage)
+    assert relay.jobs.write(record, record.job, now=NOW, deadline=NOW, start_payload=damage)
     assert mine(relay.sweeper.sweep(NOW + HOUR), damaged, sound) == [sound]
 
 
@@ -178,11 +177,11 @@ def test_an_unanswered_dispatch_is_an_orphan_once_its_time_is_over(relay: Relay)
 def test_an_answered_dispatch_is_no_orphan(relay: Relay) -> None:
     dispatch = new_dispatch()
     relay.dispatches.record(dispatch, NOW)
-    recorded = relay.dispatches.find("o/r", dispatch.delivery_id)
+    recorded = find_dispatch(relay.client, relay.table, "o/r", dispatch.delivery_id)
     assert recorded is not None
     assert recorded.unanswered
-    relay.dispatches.answered(recorded)
-    assert relay.dispatches.find("o/r", dispatch.delivery_id) == replace(recorded, unanswered=False)
+    relay.dispatches.acknowledge(recorded)
+    assert find_dispatch(relay.client, relay.table, "o/r", dispatch.delivery_id) == replace(recorded, unanswered=False)
     assert dispatch not in [orphan.dispatch for orphan in relay.sweeper.sweep(NOW + 2 * ORPHAN_SECONDS).orphans]
 
 
@@ -190,9 +189,9 @@ def test_a_late_answer_takes_an_orphan_off_the_list(relay: Relay) -> None:
     dispatch = new_dispatch()
     relay.dispatches.record(dispatch, NOW)
     relay.sweeper.sweep(NOW + ORPHAN_SECONDS + 1)
-    recorded = relay.dispatches.find("o/r", dispatch.delivery_id)
+    recorded = find_dispatch(relay.client, relay.table, "o/r", dispatch.delivery_id)
     assert recorded is not None
-    relay.dispatches.answered(recorded)
+    relay.dispatches.acknowledge(recorded)
     assert dispatch not in [orphan.dispatch for orphan in relay.dispatches.orphans(NOW + 2 * ORPHAN_SECONDS)]
 
 
@@ -204,7 +203,7 @@ def test_the_heartbeat_is_the_last_sweeps(relay: Relay) -> None:
 def test_a_dispatch_that_nobody_waits_for_is_no_orphan(relay: Relay) -> None:
     dispatch = new_dispatch()
     relay.dispatches.record(dispatch, NOW, awaited=False)  # to a repo at L1, or of an event it has not opted in to
-    recorded = relay.dispatches.find("o/r", dispatch.delivery_id)
+    recorded = find_dispatch(relay.client, relay.table, "o/r", dispatch.delivery_id)
     assert recorded is not None
     assert not recorded.unanswered
     assert dispatch not in [orphan.dispatch for orphan in relay.sweeper.sweep(NOW + 2 * ORPHAN_SECONDS).orphans]

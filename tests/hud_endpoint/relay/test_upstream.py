@@ -20,7 +20,7 @@ from hud_endpoint.relay.allowlist import Listed
 from hud_endpoint.relay.forward import Delivered
 from hud_endpoint.relay.upstream import COOL_DOWN_SECONDS, MAX_COMMITS, UNKNOWN_SECONDS, Upstream, ask_github
 from oot_local.github import make_app
-from tests.hud_endpoint.relay.desk import IDENTITY, REPO, Desk, new_table
+from tests.hud_endpoint.relay.desk import REPO, SCHEDULED, Desk, new_table
 from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, SHA, changed
 from tests.hud_endpoint.web import Answer, as_json
 
@@ -140,8 +140,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_what_is_there_stays(github: GitHub, clock: SimpleNamespace) -> None:
     commits = Upstream(UPSTREAM, github)
     for _ in range(10):
-        assert commits.has(SHA) is True
-        assert commits.has(SHA.upper()) is True
+        assert commits.commit_exists(SHA) is True
+        assert commits.commit_exists(SHA.upper()) is True
         clock.now += 1e6
     assert github.asked == [SHA]
 
@@ -149,16 +149,16 @@ def test_what_is_there_stays(github: GitHub, clock: SimpleNamespace) -> None:
 def test_what_is_not_there_may_be_pushed(github: GitHub, clock: SimpleNamespace) -> None:
     commits = Upstream(UPSTREAM, github)
     github.has = False
-    assert [commits.has(SHA) for _ in range(5)] == [False] * 5
+    assert [commits.commit_exists(SHA) for _ in range(5)] == [False] * 5
     github.has = True
     clock.now += UNKNOWN_SECONDS + 1
-    assert commits.has(SHA) is True
+    assert commits.commit_exists(SHA) is True
     assert len(github.asked) == 2
 
 
 @pytest.mark.parametrize("told", ["", "main", SHA[:39], SHA + "0", "g" * 40, "buildkite-89-01945ecf", "../../../user"])
 def test_what_is_no_sha_is_not_asked_for(github: GitHub, told: str) -> None:
-    assert Upstream(UPSTREAM, github).has(told) is False
+    assert Upstream(UPSTREAM, github).commit_exists(told) is False
     assert github.asked == []
 
 
@@ -166,11 +166,11 @@ def test_an_outage_is_paid_for_once_a_minute(
     github: GitHub, clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     commits = Upstream(UPSTREAM, github)
-    assert commits.has(OTHER) is True
+    assert commits.commit_exists(OTHER) is True
     github.has = LookupError("HTTP 500")
     for _ in range(2):
-        assert [commits.has(f"{number:040x}") for number in range(50)] == [None] * 50
-        assert commits.has(OTHER) is True  # what is known is known
+        assert [commits.commit_exists(f"{number:040x}") for number in range(50)] == [None] * 50
+        assert commits.commit_exists(OTHER) is True  # what is known is known
         clock.now += COOL_DOWN_SECONDS + 1
     assert len(github.asked) == 3
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -181,14 +181,14 @@ def test_an_outage_is_paid_for_once_a_minute(
 def test_nobody_waits_longer_than_that(github: GitHub) -> None:
     commits = Upstream(UPSTREAM, github, wait_seconds=0.05)
     github.gate.clear()
-    assert commits.has(SHA) is None
-    assert commits.has(OTHER) is None  # and the next ones do not wait at all
+    assert commits.commit_exists(SHA) is None
+    assert commits.commit_exists(OTHER) is None  # and the next ones do not wait at all
     assert github.asked == [SHA]
     github.gate.set()
     deadline = time.monotonic() + 10
-    while commits.has(SHA) is None:  # the answer that came late counts all the same
+    while commits.commit_exists(SHA) is None:  # the answer that came late counts all the same
         assert time.monotonic() < deadline
-    assert commits.has(SHA) is True
+    assert commits.commit_exists(SHA) is True
     assert github.asked == [SHA]
 
 
@@ -196,7 +196,7 @@ def test_a_crowd_asks_once(github: GitHub) -> None:
     commits = Upstream(UPSTREAM, github, wait_seconds=10)
     github.gate.clear()
     answers: list[bool | None] = []
-    crowd = [threading.Thread(target=lambda: answers.append(commits.has(SHA))) for _ in range(20)]
+    crowd = [threading.Thread(target=lambda: answers.append(commits.commit_exists(SHA))) for _ in range(20)]
     for one in crowd:
         one.start()
     while not github.asked:
@@ -210,12 +210,12 @@ def test_a_crowd_asks_once(github: GitHub) -> None:
 
 def test_made_up_commits_fill_no_memory_and_push_no_real_ones_out(github: GitHub) -> None:
     commits = Upstream(UPSTREAM, github)
-    assert commits.has(SHA) is True
+    assert commits.commit_exists(SHA) is True
     github.has = False
     for number in range(MAX_COMMITS + 10):
-        assert commits.has(f"{number:040x}") is False
+        assert commits.commit_exists(f"{number:040x}") is False
     assert (len(commits._found), len(commits._missing)) == (1, MAX_COMMITS)
-    assert commits.has(SHA) is True
+    assert commits.commit_exists(SHA) is True
 
 
 NIGHTLY = changed(COMPLETED_CALLBACK, {"event_type": "nightly", "payload.pull_request": ABSENT})
@@ -243,7 +243,7 @@ FORGED = {"payload.pull_request": {"number": 7, "head": {"sha": SHA}}}
 )
 def test_the_commit_that_hud_shows_is_the_one_that_is_asked_for(changes: dict[str, Any], verified: bool) -> None:  # noqa: FBT001 - a column
     callback = parse(Callback, orjson.dumps(changed(NIGHTLY, changes)))
-    assert Upstream(UPSTREAM, lambda sha: sha == SHA).verifies(callback) is verified
+    assert Upstream(UPSTREAM, lambda sha: sha == SHA).is_upstream_commit(callback) is verified
 
 
 @pytest.mark.parametrize("event", ["nightly", "periodic"])
@@ -262,16 +262,17 @@ def test_a_nightly_is_accepted_either_way_and_flagged(
         return Delivered(duplicate=False)
 
     desk = Desk(dynamodb, new_table(dynamodb), send)
-    desk.handler._verifies = lambda _: verified
+    desk.handler._is_upstream_commit = lambda _: verified
     changes = {"event_type": event, "delivery_id": str(uuid.uuid4()), "workflow.status": status}
     body = changed(NIGHTLY, {**changes, **FORGED, "payload.head_sha": SHA, "payload.noise": "x" * 5000})
-    taken = desk.handler.accept(replace(IDENTITY, token_id=uuid.uuid4().hex), Listed(REPO, "L2"), orjson.dumps(body))
+    taken = desk.handler.accept(replace(SCHEDULED, token_id=uuid.uuid4().hex), Listed(REPO, "L2"), orjson.dumps(body))
     assert taken.body["outcome"] == "delivered"
     [payload] = sent
-    assert payload["trusted"]["dispatch_verified"] is verified
+    assert payload["trusted"]["dispatch_verified"] is False  # nobody asked for it
+    assert payload["trusted"]["commit_verified"] is verified
     assert "pull_request" not in payload["untrusted"]["callback_payload"]["payload"]
-    job, _ = desk.ledger.read(taken.body["dynamoKey"], "none")
-    assert len(job.opening) < 1000  # what the sweeper keeps has no room for the reporter's noise
+    job = desk.jobs.read_job(taken.body["dynamoKey"])
+    assert len(job.start_payload) < 1000  # what the sweeper keeps has no room for the reporter's noise
 
 
 def test_the_stacks_relay_asks_the_stacks_github(stack: Any, dynamodb: DynamoDBClient) -> None:
@@ -284,7 +285,8 @@ def test_the_stacks_relay_asks_the_stacks_github(stack: Any, dynamodb: DynamoDBC
             sha = f"{uuid.uuid4().int % 16**40:040x}"  # of the other one it is known for a while that it is not there
             body = {"repo": UPSTREAM, "sha": sha}
             requests.post(f"{stack.state['github_api_url']}/_local/commits", json=body, timeout=10).raise_for_status()
-        told = job.report(changes={"event_type": "nightly", "payload.head_sha": sha})
+        changes = {"event_type": "nightly", "payload.head_sha": sha}
+        told = job.report(changes=changes, event_name="schedule")
         key = {"dynamoKey": {"S": told["dynamoKey"]}}
         item = dynamodb.get_item(TableName=stack.state["tables"]["results"], Key=key, ConsistentRead=True)["Item"]
-        assert item["dispatch_verified"]["BOOL"] is known
+        assert (item["commit_verified"]["BOOL"], item["dispatch_verified"]["BOOL"]) == (known, False)

@@ -170,7 +170,7 @@ class TestTheWorkersRound:
         return Desk(dynamodb, self.table, hud, clock=self.clock, dispatch_policy="optional")
 
     def worker(self, client: DynamoDBClient, desk: Desk) -> OutboxWorker:
-        sweeper = Sweeper(client, self.table, desk.ledger, desk.outbox, desk.dispatches)
+        sweeper = Sweeper(client, self.table, desk.jobs, desk.outbox, desk.dispatches)
         return OutboxWorker(desk.outbox, desk.handler, sweeper, NoMetrics())
 
     def test_tries_what_is_due(self, dynamodb: DynamoDBClient, desk: Desk) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hud_endpoint.results.record import RELAY_FIELDS, TERMINAL_FIELDS, Value
+from hud_endpoint.record import RELAY_FIELDS, TERMINAL_FIELDS, Value
 from hud_endpoint.results.sameness import attribute, same_completion
-from tests.hud_endpoint.results.test_record import write
+from tests.hud_endpoint.test_record import write
 
 FIELDS: dict[str, Value] = write(ci_metrics={"execution_time": 1800.5}).fields
 OURS: dict[str, Any] = {

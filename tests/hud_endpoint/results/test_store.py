@@ -11,9 +11,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from hud_endpoint.contract import RESULTS_TABLE, RelayPayload
+from hud_endpoint.contract import RESULTS_TABLE, RefusedCompletion, RelayPayload
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.results.record import RESULT_FIELDS, Write, to_write
+from hud_endpoint.record import RESULT_FIELDS, Write, to_write
 from hud_endpoint.results.store import Outcome, ResultStore
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed, new_repo, relay_payload
 
@@ -67,8 +67,8 @@ class Table:
     def __init__(self, client: DynamoDBClient) -> None:
         self.client = client
 
-    def item(self, repo: str) -> dict[str, Any]:
-        key = write_of("in_progress", repo).key
+    def item(self, repo: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        key = write_of("in_progress", repo, changes).key
         found = self.client.get_item(TableName=RESULTS_TABLE, Key={"dynamoKey": {"S": key}}, ConsistentRead=True)
         return dict(found.get("Item", {}))
 
@@ -233,7 +233,6 @@ class TestTheSameCompletionAgain:
             {"workflow.completed_at": "2026-05-04T03:32:02Z"},
             {"workflow.artifact_url": None},
             {"workflow.failed_tests": []},
-            {"payload.pull_request.number": 1},
         ],
         ids=str,
     )
@@ -243,6 +242,80 @@ class TestTheSameCompletionAgain:
             store.apply(write_of("completed", repo, changes))
         assert (caught.value.code, caught.value.status) == ("conflicting_completion", 409)
         assert "give each matrix leg a job-name" in caught.value.message
+
+
+class TestAStepOfAnotherJob:
+    """The raw join of the key lets two jobs have one key, and a body may change what its job is."""
+
+    @pytest.mark.parametrize("first", ["in_progress", "completed"])
+    @pytest.mark.parametrize("then", ["in_progress", "completed"])
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"event_type": "nightly"},
+            {"payload.pull_request.number": 1},
+            {"payload.pull_request.head.sha": "f" * 40},
+            {"payload.repository.full_name": "other/pytorch"},
+            {"workflow.name": "npu-ci/test", "workflow.job_name": "float32"},
+        ],
+        ids=str,
+    )
+    def test_changes_nothing(
+        self, store: ResultStore, table: Table, repo: str, first: str, then: str, changes: dict[str, Any]
+    ) -> None:
+        slashed = {"workflow.job_name": "test/float32"} if "workflow.name" in changes else {}
+        assert store.apply(write_of(first, repo, slashed)) is Outcome.STORED
+        before = table.item(repo, slashed)
+        with pytest.raises(RefusedError) as caught:
+            store.apply(write_of(then, repo, changes))
+        assert (caught.value.code, caught.value.status) == ("conflicting_identity", 409)
+        assert table.item(repo, slashed) == before
+
+    def test_nor_does_the_sweeper_s(self, store: ResultStore, repo: str) -> None:
+        store.apply(write_of("in_progress", repo))
+        with pytest.raises(RefusedError, match="another job's"):
+            store.apply(write_of("completed", repo, {"event_type": "nightly"}, origin="sweeper"))
+
+    def test_what_another_hud_wrote_is_not_held_to_our_spelling(
+        self, store: ResultStore, table: Table, repo: str
+    ) -> None:
+        table.put(repo, CRCR_RUNNING)
+        assert store.apply(write_of("completed", repo, {"event_type": "push"})) is Outcome.STORED
+
+
+class TestConflictNotes:
+    def note(self, write: Write, number: int, conclusion: str = "failure") -> RefusedCompletion:
+        told = {"dynamoKey": write.key, "conclusion": conclusion, "digest": f"{number:064x}"[::-1]}
+        return RefusedCompletion.model_validate(told)
+
+    @pytest.mark.parametrize("status", ["in_progress", "completed"])
+    def test_are_added_once_each_and_no_more_than_ten(
+        self, store: ResultStore, table: Table, repo: str, status: str
+    ) -> None:
+        write = write_of(status, repo)
+        store.apply(write)
+        for number in (1, 1, 2):
+            assert store.note_conflict(self.note(write, number)) is Outcome.NOTED
+        item = table.item(repo)
+        assert sorted(item["conflicts"]["SS"]) == ["failure 100000000000", "failure 200000000000"]
+        assert item["revision"] == {"N": "3"}
+        for number in range(20):
+            store.note_conflict(self.note(write, number))
+        assert len(table.item(repo)["conflicts"]["SS"]) == 10
+
+    def test_wait_for_the_record(self, store: ResultStore, table: Table, repo: str) -> None:
+        with pytest.raises(RefusedError, match="has not arrived yet") as caught:
+            store.note_conflict(self.note(write_of("completed", repo), 1))
+        assert (caught.value.code, bool(caught.value.retry_after)) == ("store_unavailable", True)
+        assert table.item(repo) == {}
+
+    def test_stay_through_a_completion_that_replaces_the_sweeper_s(
+        self, store: ResultStore, table: Table, repo: str
+    ) -> None:
+        store.apply(write_of("completed", repo, origin="sweeper"))
+        store.note_conflict(self.note(write_of("completed", repo), 1))
+        assert store.apply(write_of("completed", repo)) is Outcome.STORED
+        assert table.item(repo)["conflicts"]["SS"] == ["failure 100000000000"]
 
 
 def test_a_completion_removes_what_it_does_not_carry(store: ResultStore, table: Table, repo: str) -> None:

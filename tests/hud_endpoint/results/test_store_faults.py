@@ -12,8 +12,8 @@ from botocore.config import Config
 
 from hud_endpoint.contract import RESULTS_TABLE, RelayPayload
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.record import Write, to_write
 from hud_endpoint.results import store as stores
-from hud_endpoint.results.record import Write, to_write
 from hud_endpoint.results.store import MEND_SECONDS, RETRY_AFTER_SECONDS, Outcome, ResultStore
 from tests.hud_endpoint.results.faulty_dynamodb import Door, door_to
 from tests.hud_endpoint.results.test_store import NOW, write_of

@@ -18,7 +18,7 @@ SELECT
     pr_number,
     pytorch_head_sha AS sha,
     cityHash64(upstream_repo, pr_number, pytorch_head_sha) AS commit,
-    dispatch_verified AS verified,
+    dispatch_verified OR commit_verified AS verified,
     first_seen,
     started_at,
     completed_at,

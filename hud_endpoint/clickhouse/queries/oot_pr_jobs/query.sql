@@ -17,7 +17,7 @@ SELECT
     upstream_repo,
     pr_number,
     pytorch_head_sha AS sha,
-    dispatch_verified AS verified,
+    dispatch_verified OR commit_verified AS verified,
     first_seen,
     started_at,
     completed_at,

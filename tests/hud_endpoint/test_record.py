@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hud_endpoint.contract import MAX_FAILED_TESTS, RelayPayload
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.results.record import (
+from hud_endpoint.record import (
     IDENTITY_FIELDS,
     ITEM_BYTES,
     OPENING_FIELDS,
@@ -36,6 +36,7 @@ RFC_FIELDS = {
     *("skipped_tests", "downstream_repo_level", "event_type", "artifact_url", "failed_tests_json", "environment"),
 }  # CrcrWorkflowJobRecord, which extractDynamoRecord gives
 OUR_FIELDS = {"error_tests", "flaky_tests", "details_truncated", "dispatch_verified", "origin"}  # design 4.3
+OUR_FIELDS |= {"commit_verified", "repository_id"}
 
 
 def write(base: dict[str, Any] = COMPLETED_CALLBACK, changes: dict[str, Any] | None = None, **trusted: Any) -> Write:

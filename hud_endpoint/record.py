@@ -1,7 +1,11 @@
-"""From a relay payload to the write it means: the flat job record of RFC-0054, and who owns which field of it."""
+"""From a relay payload to the write it means: the flat job record of RFC-0054, and who owns which field of it.
+
+The relay and HUD both judge by it whether two callbacks are about one job, and whether two completions say the same.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from hud_endpoint.contract import MAX_FAILED_TESTS, SELF_REPORTED_EVENTS, RelayPayload, capped, dynamo_key
+from hud_endpoint.contract import MAX_FAILED_TESTS, RelayPayload, capped, dynamo_key
+from hud_endpoint.events import is_self_reported
 
 if TYPE_CHECKING:
     from hud_endpoint.contract import FailedTest, TestResults, Trusted, Workflow
@@ -37,7 +42,20 @@ IDENTITY_FIELDS = (
     "downstream_repo_level",
     "event_type",
     "dispatch_verified",
+    "commit_verified",
     "origin",
+    "repository_id",
+)
+# What a job is: each of its steps says the same, or it is another job's (design 4.3).
+JOB_FIELDS = (
+    "event_type",
+    "upstream_repo",
+    "pr_number",
+    "pytorch_head_sha",
+    "delivery_id",
+    "workflow_name",
+    "job_name",
+    "check_run_id",
 )
 RESULT_FIELDS = (
     "conclusion",
@@ -56,7 +74,9 @@ RESULT_FIELDS = (
 )
 TERMINAL_FIELDS = IDENTITY_FIELDS + RESULT_FIELDS  # owned by the write that ends the job
 # Measured or vouched for by the relay anew at each try: two tries of one completion may differ in them.
-RELAY_FIELDS = frozenset({"execution_time", "downstream_repo_level", "dispatch_verified", "origin"})
+RELAY_FIELDS = frozenset(
+    {"execution_time", "downstream_repo_level", "dispatch_verified", "commit_verified", "origin", "repository_id"}
+)
 
 
 class Rank(IntEnum):
@@ -88,7 +108,7 @@ def to_write(payload: RelayPayload, *, now: datetime, retention_days: int) -> Wr
     trusted, callback = payload.trusted, payload.untrusted.callback_payload
     workflow, upstream = callback.workflow, callback.payload
     completed = workflow.status == "completed"
-    speaks_for_pr = upstream.pull_request is not None and callback.event_type not in SELF_REPORTED_EVENTS
+    speaks_for_pr = upstream.pull_request is not None and not is_self_reported(callback.event_type)
     pr_number = upstream.pull_request.number if upstream.pull_request and speaks_for_pr else 0
     upstream_repo = upstream.repository.full_name if upstream.repository else "pytorch/pytorch"
     first_seen = trusted.received_at or now
@@ -109,7 +129,9 @@ def to_write(payload: RelayPayload, *, now: datetime, retention_days: int) -> Wr
         "downstream_repo_level": trusted.downstream_repo_level,
         "event_type": callback.event_type,
         "dispatch_verified": trusted.dispatch_verified,
+        "commit_verified": trusted.commit_verified,
         "origin": trusted.origin,
+        "repository_id": trusted.repository_id,
     }
     if completed:
         rank = Rank.SWEPT if trusted.origin == "sweeper" else Rank.COMPLETED
@@ -129,6 +151,21 @@ def to_write(payload: RelayPayload, *, now: datetime, retention_days: int) -> Wr
         opening={name: value for name, value in opening.items() if value is not None},
         fields={name: value for name, value in fields.items() if value is not None},
     )
+
+
+def job_identity(write: Write) -> dict[str, Value]:
+    """Return what says which job a write is about; absent and empty are the same."""
+    return {name: write.fields.get(name, "") for name in JOB_FIELDS}
+
+
+def completion_digest(write: Write) -> str:
+    """Return a hash of what a completion says; equal for two that the store would take for the same."""
+    meaning = {
+        name: value
+        for name in TERMINAL_FIELDS
+        if name not in RELAY_FIELDS and (value := write.fields.get(name, "")) != ""
+    }
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
 
 
 def iso(time: datetime | None) -> str | None:

@@ -1,0 +1,78 @@
+"""Which repository each name stands for: the ids that the relay pinned when a repo first reported.
+
+    python -m oot_ops.repo_pins list
+    python -m oot_ops.repo_pins release --repo ORG/NAME --by YOU --why "made anew, see issue 12"
+    ... --dry-run                                 # says what it would release
+
+A token with the name and other ids is refused (`repo_id_changed`) until its pin is released: make sure first that the
+new repository is the backend's own. The release is written to the log `oot_hud.audit`. Reads AWS's usual environment
+and RELAY_TABLE.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from hud_endpoint.logs import set_up
+from hud_endpoint.relay import audit
+from hud_endpoint.relay.repo_pins import RepoPins
+from oot_ops.create_tables import RELAY_TABLE
+
+if TYPE_CHECKING:
+    from hud_endpoint.relay.repo_pins import RepoPin
+
+
+def main() -> int:
+    """Run from the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=("list", "release"))
+    parser.add_argument("--repo", metavar="ORG/NAME", help="only this repo's pins")
+    parser.add_argument("--by", default="", help="with release: who decided it, for the audit record")
+    parser.add_argument("--why", default="", help="with release: the reason, for the audit record")
+    parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be released")
+    options = parser.parse_args()
+    if options.command == "release" and not (options.repo and options.by and options.why):
+        parser.error("release needs --repo, --by and --why: the audit record holds them")
+    set_up()
+    try:
+        pins = RepoPins(boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE))
+        wanted = [pin for pin in pins.every() if options.repo is None or pin.repo.lower() == options.repo.lower()]
+        for pin in sorted(wanted, key=lambda pin: (pin.repo.lower(), pin.issuer)):
+            print(_line(pin))
+        if options.command == "list":
+            print(f"{len(wanted)} pinned; repos of pipelines elsewhere are known by the ids in the allowlist")
+            return 0
+        return _release(pins, wanted, options)
+    except (BotoCoreError, ClientError) as error:
+        print(f"repo_pins: the relay's table can't be used: {error}", file=sys.stderr)
+        return 1
+
+
+def _release(pins: RepoPins, wanted: list[RepoPin], options: argparse.Namespace) -> int:
+    if not wanted:
+        print(f"repo_pins: {options.repo} has no pin", file=sys.stderr)
+        return 1
+    if options.dry_run:
+        print("would be released")
+        return 0
+    released = [pin for pin in wanted if pins.release(pin)]
+    for pin in released:
+        audit.record_release(pin, options.by, options.why)
+    print(f"{len(released)} released: the next result that is accepted pins the repo anew")
+    return 0 if len(released) == len(wanted) else 1
+
+
+def _line(pin: RepoPin) -> str:
+    at = datetime.fromtimestamp(pin.pinned_at, UTC).isoformat(timespec="seconds")
+    return f"{pin.repo}  repository {pin.repository_id}  owner {pin.repository_owner_id}  {pin.issuer}  since {at}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
