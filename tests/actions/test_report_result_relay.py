@@ -101,8 +101,18 @@ def test_a_result_arrives(
     item = dynamodb.get_item(TableName=RESULTS_TABLE, Key={"dynamoKey": {"S": last.outputs["dynamo-key"]}})["Item"]
     assert (item["status"]["S"], item["conclusion"]["S"]) == ("completed", "failure")
     assert "test_ünï" in str(item)
-    again = report(job, test_reports="*.xml", conclusion="failure", environment="device=npu")
-    assert again.outputs["outcome"] == "duplicate", again.log
+
+
+def test_a_second_result_of_one_job_is_an_error_that_says_what_to_do(
+    start_job: Callable[..., Job], report: Callable[..., StepResult], dispatched: dict[str, Any]
+) -> None:
+    job = start_job(event=dispatched)
+    assert report(job, conclusion="failure").outputs["outcome"] == "delivered"
+    again = report(job, conclusion="success")  # a leg of the matrix with the same name, say
+    assert again.outputs["outcome"] == "failed", again.log
+    assert titles(again) == ["Another result of this job counts, not this one"]
+    assert "job-name: test (${{ matrix.device }}" in again.log
+    assert again.conclusion == "success"  # the job stays as it is
 
 
 def test_jobs_of_one_run_meet(

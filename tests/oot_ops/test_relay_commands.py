@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from hud_endpoint.relay.forward import Refused, Unavailable
 from hud_endpoint.relay.job_store import JobStore
 from hud_endpoint.relay.lifecycle import Claim, advance
 from hud_endpoint.relay.outbox import Entry, Outbox, new_entry
+from hud_endpoint.relay.repo_pins import RepoPins, pin_put
+from tests.hud_endpoint.relay.desk import IDENTITY
 from tests.hud_endpoint.relay.test_sweeper import new_dispatch, start_payload
 
 if TYPE_CHECKING:
@@ -183,3 +186,21 @@ def test_a_dead_letter_that_was_just_replayed_is_not_dropped(dynamodb: DynamoDBC
     assert outbox.replay(seen, time.time())
     assert not outbox.drop_dead(seen)
     assert (find(outbox, entry) or ("gone", entry))[0] == "outbox"
+
+
+def test_pins_are_listed_and_released_with_an_audit_record(
+    run: Any, dynamodb: DynamoDBClient, relay_table: str
+) -> None:
+    repo = new_repo()
+    dynamodb.transact_write_items(TransactItems=[pin_put(relay_table, replace(IDENTITY, repo=repo), 1_790_000_000)])  # type: ignore[list-item]
+    assert f"{repo}  repository 77  owner 7" in run("oot_ops.repo_pins", "list", "--repo", repo.upper()).stdout
+    release = ("oot_ops.repo_pins", "release", "--repo", repo, "--by", "me", "--why", "made anew")
+    assert run("oot_ops.repo_pins", "release", "--repo", repo).returncode == 2  # nobody said why
+    assert "would be released" in run(*release, "--dry-run").stdout
+    released = run(*release)
+    assert (released.returncode, "1 released" in released.stdout) == (0, True), released.stderr
+    [record] = [json.loads(line) for line in released.stderr.splitlines() if "oot_hud.audit" in line]
+    named = {"repo": repo, "repository_id": "77", "by": "me", "why": "made anew"}
+    assert {name: record[name] for name in named} == named
+    assert run(*release).returncode == 1  # there is none
+    assert list(RepoPins(dynamodb, relay_table).every()) == []

@@ -278,7 +278,7 @@ RUN = WorkflowRun.model_validate(
         "id": 240,
         "run_attempt": 2,
         "name": "oot-ci",
-        "event": "push",
+        "event": "repository_dispatch",
         "status": "completed",
         "conclusion": "success",
         "head_branch": "main",
@@ -309,6 +309,8 @@ BAD_CALLBACKS = [
     ("foreign_job", {"workflow__check_run_id": "2 "}),
     ("foreign_job", {"workflow__check_run_id": "240-1"}),
     ("not_over", {"workflow__check_run_id": "3"}),
+    ("wrong_event", {"event_type": "nightly"}),  # of a dispatched run, whose code may be a stranger's
+    ("wrong_event", {"event_type": "periodic"}),
 ]
 
 
@@ -319,6 +321,25 @@ def test_a_callback_that_does_not_fit_is_left_out_alone(code: str, bad: bytes | 
     found, rejected = reports([("8", data), ("9", orjson.dumps(good))], RUN, JOBS)
     assert [(each.artifact, each.job) for each in found] == [("9", "test")]
     assert [(each.artifact, each.code) for each in rejected] == [("8", code)]
+
+
+@pytest.mark.parametrize(
+    ("event", "event_types"),
+    [
+        ("repository_dispatch", {"pull_request", "push", "Nightly"}),
+        ("schedule", {"nightly", "periodic"}),
+        ("workflow_dispatch", {"nightly", "periodic"}),
+        ("push", {"nightly", "periodic"}),  # where the allowlist says so, which the relay knows
+        ("workflow_run", set()),
+        ("pull_request", set()),
+    ],
+)
+def test_which_results_a_run_may_leave(event: str, event_types: set[str]) -> None:
+    run = RUN.model_copy(update={"event": event})
+    kinds = ("pull_request", "push", "nightly", "periodic", "Nightly")
+    left = [(kind, orjson.dumps(callback(240, 2, workflow__run_attempt=2, event_type=kind))) for kind in kinds]
+    rejected = {each.artifact for each in reports(left, run, JOBS)[1] if each.code == "wrong_event"}
+    assert rejected == set(kinds) - event_types
 
 
 def test_a_conclusion_that_callbacks_do_not_have_is_a_failure() -> None:
