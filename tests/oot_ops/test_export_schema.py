@@ -18,6 +18,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "schema"
 SAMPLES: dict[str, list[dict[str, Any]]] = {
     "callback.json": [IN_PROGRESS, COMPLETED_CALLBACK],
     "relay_payload.json": [relay_payload()],
+    "conflict_note.json": [
+        {"trusted": {"verified_repo": "o/r"}, "conflict": {"dynamoKey": "k", "conclusion": "failure", "digest": "0" * 64}}
+    ],
     "dispatch.json": [{"repo": "org/repo", "delivery_id": "d", "sha": SHA}],
 }
 

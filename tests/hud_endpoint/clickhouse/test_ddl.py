@@ -33,9 +33,9 @@ RFC_COLUMNS = {
     "duration_seconds": "Float64",
 }
 OUR_COLUMNS = {
-    **dict.fromkeys(("event_type", "origin"), "String"),
+    **dict.fromkeys(("event_type", "origin", "repository_id", "conflicts"), "String"),
     **dict.fromkeys(("error_tests", "flaky_tests", "details_truncated", "version"), "UInt64"),
-    **dict.fromkeys(("dispatch_verified", "times_estimated"), "Bool"),
+    **dict.fromkeys(("dispatch_verified", "commit_verified", "times_estimated"), "Bool"),
     "first_seen": "DateTime64(3)",
     "is_deleted": "UInt8",
 }
