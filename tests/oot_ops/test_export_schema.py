@@ -19,7 +19,10 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
     "callback.json": [IN_PROGRESS, COMPLETED_CALLBACK],
     "relay_payload.json": [relay_payload()],
     "conflict_note.json": [
-        {"trusted": {"verified_repo": "o/r"}, "conflict": {"dynamoKey": "k", "conclusion": "failure", "digest": "0" * 64}}
+        {
+            "trusted": {"verified_repo": "o/r"},
+            "conflict": {"dynamoKey": "k", "conclusion": "failure", "digest": "0" * 64},
+        }
     ],
     "dispatch.json": [{"repo": "org/repo", "delivery_id": "d", "sha": SHA}],
 }
