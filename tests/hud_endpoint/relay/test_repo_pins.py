@@ -60,7 +60,7 @@ def test_the_first_accepted_result_pins_the_repo(relay: Relay) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("name", [REPO, REPO.upper()])
-def test_the_same_name_with_other_ids_is_refused_and_stays_so(relay: Relay, other: dict[str, str], name: str) -> None:
+def test_the_same_name_with_other_ids_is_refused_and_stays_so(relay: Relay, other: dict[str, Any], name: str) -> None:
     assert relay.post() == "delivered"
     assert [relay.post(repo=name, **other) for _ in range(2)] == ["repo_id_changed"] * 2
     assert relay.post() == "delivered"
@@ -104,7 +104,11 @@ def test_another_issuers_repo_of_this_name_is_another(relay: Relay) -> None:
 
 def test_a_pipeline_elsewhere_is_known_by_the_allowlists_ids(relay: Relay) -> None:
     for pipeline in ("a", "b"):  # several may report for one repo
-        elsewhere = {"issuer": "https://agent.buildkite.com", "repository_owner_id": None, "repository_id": pipeline}
+        elsewhere: dict[str, Any] = {
+            "issuer": "https://agent.buildkite.com",
+            "repository_owner_id": None,
+            "repository_id": pipeline,
+        }
         assert relay.post(**elsewhere) == "delivered"
     assert list(relay.pins.every()) == []
 
