@@ -24,6 +24,7 @@ from hud_endpoint import aws
 from hud_endpoint.http import answer_errors, redirect_slashes_by_path
 from hud_endpoint.lazy_app import LazyApp
 from hud_endpoint.logs import set_up
+from hud_endpoint.metrics import Metrics, make_metrics
 from hud_endpoint.openapi.document import document
 from hud_endpoint.openapi.page import docs_routes
 from hud_endpoint.readiness import clickhouse_part, dynamodb_part, health_operations
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from hud_endpoint.openapi.document import Operation
     from hud_endpoint.readiness import Part
     from hud_endpoint.relay.handler import ResultHandler
-    from hud_endpoint.relay.metrics import Metrics
     from hud_endpoint.relay.outbox import Bodies, Outbox
     from hud_endpoint.relay.sweeper import Sweeper
     from hud_endpoint.relay.upstream import Upstream
@@ -95,7 +95,6 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
     from hud_endpoint.relay.github_runs import GitHubRuns, ask_github_for_runs
     from hud_endpoint.relay.handler import ResultHandler
     from hud_endpoint.relay.job_store import JobStore
-    from hud_endpoint.relay.metrics import make_metrics
     from hud_endpoint.relay.oidc import Verifier
     from hud_endpoint.relay.outbox import Outbox
     from hud_endpoint.relay.rate_limit import RateLimiter
@@ -128,7 +127,8 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
         is_upstream_commit=_upstream(settings, github_token).is_upstream_commit,
     )
     sweeper = Sweeper(dynamodb, table, jobs, outbox, dispatches)
-    return RelayParts(settings, handler, outbox, sweeper, make_metrics(settings))
+    metrics = make_metrics("relay", settings.metrics, settings.metrics_port, settings.metrics_address)
+    return RelayParts(settings, handler, outbox, sweeper, metrics)
 
 
 def hud(settings: HudSettings | None = None) -> Starlette:

@@ -119,10 +119,10 @@ def _named(name: str, value: object) -> object:
     return REDACTED if _SECRET_NAME.fullmatch(name) and isinstance(value, str | bytes) and value else value
 
 
-def set_up() -> None:
-    """Log to stderr, from every logger. Lambda's runtime has a handler of its own, which is replaced.
+def set_up(level: str = "INFO") -> None:
+    """Log to stderr, from every logger, what is of this level or above.
 
-    Elsewhere a program that has set up logging already keeps what it has.
+    The handler of Lambda's runtime is replaced; any other program that has set up logging already keeps what it has.
     """
     root = logging.getLogger()
     if root.handlers and "AWS_LAMBDA_RUNTIME_API" not in os.environ:
@@ -131,10 +131,10 @@ def set_up() -> None:
     handler.setFormatter(RedactingFormatter())
     root.handlers[:] = [handler]
     if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:  # else the runtime has set it
-        root.setLevel(logging.INFO)
+        root.setLevel(level)
     for logger in map(logging.getLogger, ("uvicorn", "uvicorn.access")):
         if logger.handlers:  # uvicorn's own; without --no-access-log the second has none
             logger.handlers.clear()
             logger.propagate = True
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # at DEBUG it shows whole bodies
+    logging.getLogger("botocore").setLevel(max(root.level, logging.WARNING))  # at DEBUG it shows whole bodies
     logging.raiseExceptions = False  # an error while logging would print the arguments as they are

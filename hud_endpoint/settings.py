@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE
 from hud_endpoint.logs import hide
+from hud_endpoint.metrics import Exporter  # noqa: TC001 - pydantic reads it at run time
 from hud_endpoint.relay.issuers import PROFILES, parse_issuer
 from hud_endpoint.secret_settings import SecretError, secret_settings
 from hud_endpoint.wire_types import Repo  # noqa: TC001 - pydantic reads it at run time
@@ -127,7 +128,7 @@ class RelaySettings(_Settings):
         default="required", description="Whether PR and push callbacks need a dispatch record"
     )
     strict_levels: bool = Field(default=False, description="Answer 403 instead of `ignored` below L2")
-    metrics: Literal["none", "prometheus", "emf"] = Field(
+    metrics: Exporter = Field(
         default="none", description="Where numbers go: a port of their own, or CloudWatch's log lines"
     )
     metrics_port: int = Field(default=9464, ge=0, le=65535, description="Port of `/metrics`, never the public one")

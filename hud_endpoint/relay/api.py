@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from hud_endpoint.metrics import Metrics
     from hud_endpoint.relay.handler import ResultHandler
-    from hud_endpoint.relay.metrics import Metrics
     from hud_endpoint.relay.oidc import Identity
     from hud_endpoint.settings import RelaySettings
 
@@ -40,13 +40,13 @@ def relay_operations(settings: RelaySettings, handler: ResultHandler, metrics: M
             body = await read_body(request, RELAY_BODY_BYTES)
             taken = await run_in_threadpool(handler.accept, identity, listed, body)
         except RefusedError as error:
-            metrics.count("refusals", code=error.code)
+            metrics.record({"refusals": 1}, code=error.code)
             if identity is not None:
                 audit.record(identity, "refused", code=error.code)
             raise
         finally:
-            metrics.observe("latency", time.monotonic() - started)
-        metrics.count("callbacks", outcome=taken.body["outcome"])
+            metrics.record({"latency": time.monotonic() - started})
+        metrics.record({"callbacks": 1}, outcome=taken.body["outcome"])
         audit.record(identity, taken.body["outcome"], key=taken.body.get("dynamoKey", ""))
         return as_json(taken.body, taken.status_code)
 

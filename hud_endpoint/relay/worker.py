@@ -17,8 +17,8 @@ from hud_endpoint.relay.outbox import DEAD, QUEUE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from hud_endpoint.metrics import Metrics
     from hud_endpoint.relay.handler import ResultHandler
-    from hud_endpoint.relay.metrics import Metrics
     from hud_endpoint.relay.outbox import Outbox
     from hud_endpoint.relay.sweeper import Sweeper
 
@@ -56,12 +56,12 @@ class OutboxWorker:
         try:
             for queue in (QUEUE, DEAD):
                 depth, oldest = self._outbox.depth(queue)
-                self._metrics.gauge("outbox_depth", depth, queue=queue)
+                self._metrics.record({"outbox_depth": depth}, queue=queue)
                 if queue == QUEUE:
-                    self._metrics.gauge("outbox_age", 0.0 if oldest is None else max(0.0, now - oldest))
+                    self._metrics.record({"outbox_age": 0.0 if oldest is None else max(0.0, now - oldest)})
             last = self._sweeper.last_sweep()
             if last is not None:
-                self._metrics.gauge("sweeper_age", now - last)
+                self._metrics.record({"sweeper_age": now - last})
         except (ClientError, BotoCoreError) as error:
             log.warning("the outbox can't be measured: %s", error)
 

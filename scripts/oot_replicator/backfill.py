@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
+from hud_endpoint.logs import set_up
 from oot_replicator.backoff import Backoff
 from oot_replicator.connections import AWAY, add_arguments, aws, connect_writer, positive, told, whole
 from oot_replicator.progress import Progress
@@ -155,7 +156,7 @@ def main() -> int:
     )
     parser.add_argument("--dry-run", action="store_true", help="write nothing, say what would be written")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    set_up("WARNING")
     try:
         run(options)
     except (*AWAY, ValueError) as error:

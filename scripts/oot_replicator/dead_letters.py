@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
+from hud_endpoint.logs import set_up
 from oot_replicator.connections import AWAY, add_target_arguments, aws, told
 from oot_replicator.writing.letters import SOURCE, DeadLetter, QueueReader, Table
 from oot_replicator.writing.writer import TABLE, Writer
@@ -97,7 +98,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.command == "drop" and not (options.id or options.all):
         parser.error("drop needs --id; --all drops every dead letter")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    set_up("WARNING")
     try:
         count = run(options)
     except (*AWAY, ValueError) as error:

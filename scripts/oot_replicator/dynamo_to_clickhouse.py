@@ -20,6 +20,8 @@ import sys
 import threading
 import time
 
+from hud_endpoint.logs import set_up
+from hud_endpoint.metrics import Metrics, make_metrics
 from oot_replicator.backoff import Backoff
 from oot_replicator.connections import (
     AWAY,
@@ -33,7 +35,6 @@ from oot_replicator.connections import (
     told,
     whole,
 )
-from oot_replicator.metrics import Metrics, NoMetrics, PrometheusMetrics
 from oot_replicator.reading.leases import Leases, new_owner
 from oot_replicator.reading.poller import BATCH_SECONDS, LEASE_SECONDS, Poller
 
@@ -108,24 +109,21 @@ def main() -> int:
         help="serve Prometheus metrics on this port (default: not at all)",
     )
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        metrics: Metrics = NoMetrics()
-        if options.metrics_port:
-            metrics = _serve_metrics(options.metrics_port, os.environ.get("METRICS_ADDRESS", "127.0.0.1"))
-        run(options, stop, metrics)
+        run(options, stop, _metrics(options.metrics_port, os.environ.get("METRICS_ADDRESS", "127.0.0.1")))
     except (NoStreamError, ValueError, OSError) as error:  # also a column of an unknown type, a URL or port of no use
         print(f"replicator: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _serve_metrics(port: int, address: str) -> Metrics:
+def _metrics(port: int, address: str) -> Metrics:
     try:
-        return PrometheusMetrics(port, address)
+        return make_metrics("replicator", "prometheus" if port else "none", port, address)
     except OSError as error:
         raise OSError(f"metrics can't be served on {address} port {port} ({error}): choose another port") from None
 

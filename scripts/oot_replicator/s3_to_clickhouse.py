@@ -8,7 +8,8 @@
 
 test_run_summary/ goes to default.test_run_summary, failed_test_runs/ to default.failed_test_runs, test_run/ to
 default.test_run_s3; a key is <prefix>/<workflow_run_id>/<run_attempt>. Reads CLICKHOUSE_URL, S3_CREDENTIALS,
-AWS_REGION and AWS_ENDPOINT_URL. On Lambda, the handler is `oot_replicator.s3_to_clickhouse.handler`.
+AWS_REGION and AWS_ENDPOINT_URL. On Lambda, oot_replicator.aws_lambda
+does the same for what S3 announces.
 Exits 0 when every line of every object is in its table, else 1: default.oot_replication_errors then says why.
 """
 
@@ -19,14 +20,13 @@ import json
 import logging
 import sys
 from collections import defaultdict
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
-from oot_replicator.connections import read_secret
+from hud_endpoint.logs import set_up
 from oot_replicator.s3.events import Message, Place, messages
 from oot_replicator.s3.loader import Loaded, S3Loader
 from oot_replicator.s3.tables import PREFIXES
@@ -34,7 +34,7 @@ from oot_replicator.s3.tables import PREFIXES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Loaded", "S3Loader", "handler", "main"]
+__all__ = ["Loaded", "S3Loader", "handle", "main"]
 
 log = logging.getLogger("s3_to_clickhouse")
 
@@ -44,7 +44,9 @@ class UnavailableError(Exception):
 
 
 def handle(loader: S3Loader, event: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    """Load what an event names; gives SQS's partial batch response, with the messages to deliver again.
+    """Load what an event names, of S3 itself, through SQS, SNS and SQS, or EventBridge.
+
+    Gives SQS's partial batch response, with the messages to deliver again.
 
     Those are the ones with an object that could not be loaded now, and those that are no event at all: their queue
     gives them to its own dead letter queue in the end. Raises UnavailableError where there is no queue to say so to.
@@ -59,22 +61,6 @@ def handle(loader: S3Loader, event: Any) -> dict[str, Any]:  # noqa: ANN401 - an
             log.error("message %s goes back to its queue: %s", message.message_id, problem)
             again.append(message.message_id)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
-
-
-def handler(event: Any, _context: object) -> dict[str, Any]:  # noqa: ANN401
-    """AWS Lambda's entry point, for S3's notifications directly, through SQS, SNS and SQS, or EventBridge.
-
-    Behind SQS, set FunctionResponseTypes to ReportBatchItemFailures. The secret that OOT_HUD_SECRETS_ARN names may hold
-    CLICKHOUSE_URL.
-    """
-    logging.getLogger().setLevel(logging.INFO)
-    return handle(_loader_of_this_process(), event)
-
-
-@cache
-def _loader_of_this_process() -> S3Loader:
-    read_secret()
-    return S3Loader.from_environment()
 
 
 def _ours(message: Message) -> list[Place]:
@@ -104,7 +90,7 @@ def main() -> int:
         parser.error("give keys, --prefix, --event or --replay, and one of them")
     if (options.keys or options.prefix) and not options.bucket:
         parser.error("--bucket is missing")
-    logging.basicConfig(level=logging.CRITICAL)  # what fails is told below
+    set_up("CRITICAL")  # what fails is told below
     try:
         loader = S3Loader.from_environment()
         places = _chosen(loader, options)

@@ -9,7 +9,7 @@ missing: no row in ClickHouse; stale: its row says something else; extra: a row 
 have expired it yet. A difference counts only if it still stands after --lag: what is under way is not called missing.
 Reads the whole DynamoDB table, consistently (--units-per-second bounds that), CLICKHOUSE_URL, RESULTS_TABLE,
 REPLICATE_STATUSES and RETENTION_DAYS. Exits 0 when the two agree, 1 when they don't, 3 when they can't be compared.
-On Lambda, the hourly handler is `oot_replicator.verify.verify_handler`; it prints one line of CloudWatch metrics.
+On Lambda, oot_replicator.aws_lambda does the same each hour.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.contract import RESULTS_TABLE
+from hud_endpoint.logs import set_up
+from hud_endpoint.metrics import PrometheusMetrics
 from oot_replicator.comparing.report import Report
 from oot_replicator.comparing.staging import Difference, Staging
-from oot_replicator.connections import AWAY, aws, read_secret
+from oot_replicator.connections import AWAY, aws
 from oot_replicator.progress import Progress
 from oot_replicator.reading.scan import SEGMENTS, pages
 from oot_replicator.repair import Repairer, items_of
@@ -186,23 +188,18 @@ def window_start(since: timedelta | None, retention_days: int) -> datetime:
     return datetime.now(UTC) - min(since or kept, kept)
 
 
-def verify_handler(event: Any, _context: object) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    """AWS Lambda's entry point, for a schedule; `{"since": "24h", "repair": true}` says the same as the flags.
+def verify_event(event: Any) -> Report:  # noqa: ANN401 - any JSON
+    """Compare as a schedule's event asks for; `{"since": "24h", "repair": true}` says the same as the flags.
 
-    Prints one line in CloudWatch's embedded metric format and gives the counts. Raises what boto3 and ClickHouse raise,
-    so that a comparison that could not be made shows as an error of the function. The secret that OOT_HUD_SECRETS_ARN
-    names may hold CLICKHOUSE_URL.
+    Raises what boto3 and ClickHouse raise: a comparison that could not be made shows as an error of the function.
     """
-    read_secret()
     told = event if isinstance(event, dict) else {}
     options = _parser("").parse_args(["--json"])
     if "since" in told:
         options.since = age(str(told["since"]))
     if "lag" in told:
         options.lag = _lag(str(told["lag"]))
-    report = run(options, repair=told.get("repair") is True)
-    print(report.emf(), flush=True)
-    return report.counts()
+    return run(options, repair=told.get("repair") is True)
 
 
 def age(text: str) -> timedelta | None:
@@ -246,14 +243,16 @@ def command(description: str | None, *, name: str) -> int:
         parser.add_argument("--delete-extra", action="store_true", help="delete rows that have no job in DynamoDB")
         parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be written")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up("WARNING")
     try:
         if name == "verify":
             report = run(options, repair=options.repair)
         else:
             report = run(options, repair=True, delete_extra=options.delete_extra, dry_run=options.dry_run)
         if options.metrics_file:
-            report.write_prometheus(options.metrics_file)
+            metrics = PrometheusMetrics("verify")
+            report.record(metrics)
+            metrics.write(options.metrics_file)
     except (*AWAY, ValueError) as error:
         told = " ".join(str(error).split())[:500]
         print(f"{name}: could not compare: {told} (Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)", file=sys.stderr)

@@ -15,13 +15,13 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2lnbmF0dXJl"
 
 
 def install(mode: str) -> None:
-    """With `log`, log before each call, and let libraries log at DEBUG; with `raise`, fail once it has started."""
+    """With `log`, log before each call, and let libraries log at DEBUG; with `raise`, fail but for reading a secret."""
     urlopen = HTTPConnectionPool.urlopen
 
     def probed(self: HTTPConnectionPool, *args: Any, **kwargs: Any) -> Any:
         if mode == "log":
             log_secrets()
-        elif "function_request_id" in THREAD_LOCAL_KEYS.get():
+        elif "function_request_id" in THREAD_LOCAL_KEYS.get() and "GetSecretValue" not in str(kwargs.get("headers")):
             raise RuntimeError(f"no connection with {JWT}")
         return urlopen(self, *args, **kwargs)
 

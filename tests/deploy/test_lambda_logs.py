@@ -12,11 +12,15 @@ import requests
 
 from hud_endpoint.logs import REDACTED
 from hud_endpoint.relay.outbox import Outbox, new_entry
+from oot_replicator.rows.records import to_event
 from tests.deploy.conftest import SECRET
 from tests.deploy.lambda_function import InvocationError
 from tests.deploy.log_probe import JWT
 from tests.hud_endpoint.samples import new_repo, relay_payload
 from tests.hud_endpoint.test_aws_lambda import RESULTS, event
+from tests.oot_replicator.records import record
+from tests.oot_replicator.test_s3_events import created as object_created
+from tests.oot_replicator.test_s3_events import queued
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +38,9 @@ EVENTS: dict[str, Callable[[Stack], dict[str, Any]]] = {
     "HudFunction": lambda _: result(new_repo()),
     "OutboxFunction": lambda _: {},
     "SweepFunction": lambda _: {},
+    "StreamReplicatorFunction": lambda _: {"Records": [to_event(record(first_seen="no time"))]},
+    "VerifyFunction": lambda _: {"since": "1h", "lag": "0s"},
+    "StatsReplicatorFunction": lambda _: queued(object_created("test_run/1/1")),
 }
 
 

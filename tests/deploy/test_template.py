@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from hud_endpoint.metrics import METRICS, NAMESPACES
 from hud_endpoint.settings import HudSettings, RelaySettings
 from oot_ops.create_tables import dynamodb_tables
 from oot_ops.doctor.backend import ALLOWLIST
@@ -146,6 +147,18 @@ def test_every_alarm_tells_somebody_and_has_its_section_in_the_runbook(cloudform
             == told["OKActions"]
             == [{"Fn::If": ["HasAlarmTopic", {"Ref": "AlarmTopicArn"}, {"Ref": "AWS::NoValue"}]}]
         )
+
+
+def test_an_alarm_on_a_number_of_ours_names_one_that_is_recorded(cloudformation: dict[str, Any]) -> None:
+    alarms = [alarm["Properties"] for alarm in of_type(cloudformation, "AWS::CloudWatch::Alarm").values()]
+    own = [alarm for alarm in alarms if not alarm["Namespace"].startswith("AWS/")]
+    assert len(own) >= 5
+    recorded = {
+        (NAMESPACES[part], name, metric.labels) for part, metrics in METRICS.items() for name, metric in metrics.items()
+    }
+    for alarm in own:
+        labels = tuple(dimension["Name"] for dimension in alarm.get("Dimensions", []))
+        assert (alarm["Namespace"], alarm["MetricName"], labels) in recorded
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from hud_endpoint.metrics import Metrics
 from oot_replicator.reading import poller as room
 from oot_replicator.reading import shards as shards_room
 from oot_replicator.reading.leases import Lease, Leases
@@ -429,35 +430,31 @@ class TestBatches:
         assert (world.leases()["a"].owner, world.leases()["a"].sequence_number != "") == ("", True)
 
 
-class Told:
+class Recorded(Metrics):
     """Metrics, remembered."""
 
     def __init__(self) -> None:
-        self.batches: list[Any] = []
-        self.gaps = 0
-        self.held: list[int] = []
+        self.values: list[Mapping[str, float]] = []
 
-    def batch(self, batch: Any) -> None:
-        self.batches.append(batch)
+    def record(self, values: Mapping[str, float], **labels: str) -> None:
+        assert not labels
+        self.values.append(values)
 
-    def gap(self) -> None:
-        self.gaps += 1
-
-    def shards(self, held: int) -> None:
-        self.held.append(held)
+    def of(self, name: str) -> list[float]:
+        return [values[name] for values in self.values if name in values]
 
 
 def test_what_is_measured(world: World) -> None:
     world.stream.open("a")
     world.stream.add("a", job("a0", created=datetime.now(UTC) - timedelta(seconds=100)))
-    told = Told()
+    metrics = Recorded()
     worker = world.worker()
-    worker._metrics = told
+    worker._metrics = metrics
     poll_until(worker, lambda: world.store.keys)
-    [batch] = told.batches
-    assert (batch.records, batch.rows, batch.dead) == (1, 1, 0)
-    assert 99 < batch.lag_seconds < 130
+    assert [metrics.of(name) for name in ("records", "rows", "dead_letters")] == [[1], [1], [0]]
+    assert 99 < metrics.of("lag")[0] < 130
+    assert abs(metrics.of("last_batch")[0] - time.time()) < 30
     world.stream.add("a", job("a1"), job("a2"))
     world.stream.trim("a", 2)
     poll_until(worker, lambda: "a2" in world.store.keys)
-    assert (told.gaps, told.held[-1]) == (1, 1)
+    assert (metrics.of("gaps"), metrics.of("shards")[-1]) == ([1], 1)

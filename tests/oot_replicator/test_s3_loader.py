@@ -21,11 +21,12 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from hud_endpoint.clickhouse.connection import connect
-from oot_replicator import s3_to_clickhouse
+from oot_replicator import aws_lambda, s3_to_clickhouse
 from oot_replicator.s3 import loader as s3_loader
 from oot_replicator.s3.loader import S3Loader
 from oot_replicator.s3.source import S3Source
 from oot_replicator.s3.tables import parse_key
+from tests.hud_endpoint.test_aws_lambda import Context
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -555,10 +556,10 @@ class TestHandler:
             monkeypatch.setenv(name, value)
         key = put(s3, bucket, f"test_run/{run}/1", {"name": "a"})
         for _ in range(2):
-            assert s3_to_clickhouse.handler(self.queued((bucket, key)), None) == {"batchItemFailures": []}
-        assert s3_to_clickhouse._loader_of_this_process.cache_info().misses == 1
-        s3_to_clickhouse._loader_of_this_process()._client.close()
-        s3_to_clickhouse._loader_of_this_process.cache_clear()
+            assert aws_lambda.stats_handler(self.queued((bucket, key)), Context()) == {"batchItemFailures": []}
+        assert aws_lambda._loader.cache_info().misses == 1
+        aws_lambda._loader()._client.close()
+        aws_lambda._loader.cache_clear()
         assert rows(clickhouse, run, "name", final=False) == [("a",)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import itertools
 import json
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hud_endpoint.aws_lambda import HandlerError
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
-from oot_replicator import repair, verify
+from oot_replicator import aws_lambda, repair, verify
 from oot_replicator.comparing.staging import Staging
 from oot_replicator.progress import Progress
 from oot_replicator.reading.scan import pages
@@ -25,6 +25,7 @@ from oot_replicator.repair import Repairer, items_of
 from oot_replicator.rows.transform import scanned
 from oot_replicator.verify import Verifier, window_start
 from oot_replicator.writing.writer import TABLE, Writer
+from tests.hud_endpoint.test_aws_lambda import Context
 from tests.integration.own_servers import own_clickhouse
 from tests.integration.waiting import wait_for
 
@@ -430,7 +431,7 @@ class TestCommand:
         code, out = run("verify", "--metrics-file", str(metrics))
         assert (code, out[:56]) == (0, "2 jobs compared: 0 missing, 0 stale, 0 extra (first seen")
         lines = metrics.read_text().splitlines()
-        assert {"oot_verify_compared 2", "oot_verify_missing 0", "# TYPE oot_verify_stale gauge"} <= set(lines)
+        assert {"oot_verify_compared 2.0", "oot_verify_missing 0.0", "# TYPE oot_verify_stale gauge"} <= set(lines)
         assert list(tmp_path.iterdir()) == [metrics]
 
     def test_the_lambda_prints_metrics_and_gives_counts(
@@ -447,15 +448,15 @@ class TestCommand:
         replicate(client, job(2))
         self.run(monkeypatch, aws, clickhouse_url, table, "verify", "--lag", "0s")  # sets the environment
         capsys.readouterr()
-        assert verify.verify_handler({"lag": "0s"}, None)["missing"] == 1
+        assert aws_lambda.verify_handler({"lag": "0s"}, Context())["missing"] == 1
         told = json.loads(capsys.readouterr().out)
-        assert (told["missing"], told["compared"], told["repaired"], told["differences"]) == (1, 2, 0, 1)
+        assert [told[name] for name in ("missing", "compared", "repaired", "differences")] == [[1], [2], [0], [1]]
         assert {"Name": "missing", "Unit": "Count"} in told["_aws"]["CloudWatchMetrics"][0]["Metrics"]
-        counts = verify.verify_handler({"lag": "0s", "since": "all", "repair": True}, None)
+        counts = aws_lambda.verify_handler({"lag": "0s", "since": "all", "repair": True}, Context())
         assert (counts["missing"], counts["repaired"], counts["differences"]) == (1, 1, 1)
-        assert verify.verify_handler(None, None)["missing"] == 0
-        with pytest.raises(argparse.ArgumentTypeError, match="'yesterday' is not an age"):
-            verify.verify_handler({"since": "yesterday"}, None)
+        assert aws_lambda.verify_handler(None, Context())["missing"] == 0
+        with pytest.raises(HandlerError, match="ArgumentTypeError: 'yesterday' is not an age"):
+            aws_lambda.verify_handler({"since": "yesterday"}, Context())
 
     @pytest.mark.parametrize("away", ["aws", "clickhouse", "table"])
     def test_what_can_not_be_compared_is_told(

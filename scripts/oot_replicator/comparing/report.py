@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from hud_endpoint.metrics import Metrics
     from oot_replicator.comparing.staging import Difference
 
-NAMESPACE = "OotHudReplicator"
 LISTED = 1000  # keys of each kind that are named; all are counted
 KINDS = ("missing", "stale", "extra")
 _COUNTS = ("compared", *KINDS, "in_flight", "poison", "repaired")
@@ -65,21 +63,9 @@ class Report:
         found = sum(getattr(self, kind) for kind in KINDS)
         return {**counts, "differences": found, "seconds": round(self.seconds, 3)}
 
-    def emf(self) -> str:
-        """Give a log line that CloudWatch turns into metrics (embedded metric format)."""
-        counts = self.counts()
-        metrics = [{"Name": name, "Unit": "Seconds" if name == "seconds" else "Count"} for name in counts]
-        told = {"Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": metrics}
-        return json.dumps({"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [told]}, **counts})
-
-    def write_prometheus(self, path: Path) -> None:
-        """Write metrics for node_exporter's textfile collector, which must never see half a file."""
-        lines = []
-        for name, value in {**self.counts(), "timestamp_seconds": int(time.time())}.items():
-            lines += [f"# TYPE oot_verify_{name} gauge", f"oot_verify_{name} {value}"]
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text("\n".join(lines) + "\n")
-        temporary.replace(path)
+    def record(self, metrics: Metrics) -> None:
+        """Record the counts, and when they were."""
+        metrics.record({**self.counts(), "timestamp": time.time()})
 
 
 def _iso(time: datetime) -> str:

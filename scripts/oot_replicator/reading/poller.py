@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from oot_replicator.metrics import Batch, Metrics, NoMetrics, lag_seconds
+from hud_endpoint.metrics import Metrics
 from oot_replicator.reading.leases import LeaseLostError, Watch, choose, died_here
 from oot_replicator.reading.shards import ShardReader, describe, readable
+from oot_replicator.writing.writer import batch_numbers
 
 if TYPE_CHECKING:
     from types_boto3_dynamodbstreams.client import DynamoDBStreamsClient
@@ -57,7 +57,7 @@ class Poller:
         self._stream_arn = stream_arn
         self._leases = leases
         self._writer = writer
-        self._metrics = metrics or NoMetrics()
+        self._metrics = metrics or Metrics()
         self._lease_seconds = lease_seconds
         self._batch_seconds = batch_seconds
         self._watch = Watch(lease_seconds)
@@ -108,9 +108,9 @@ class Poller:
         if records:
             written = self._writer.write(records)
             self._written_at = time.monotonic()
-            batch = Batch(len(records), written.rows, written.dead, lag_seconds(records, datetime.now(UTC)))
-            self._metrics.batch(batch)
-            log.info("batch %s", batch.to_json())
+            numbers = batch_numbers(records, written)
+            self._metrics.record(numbers)
+            log.info("a batch is written", extra=numbers)
         for shard in busy:
             done = shard.records[-1]["dynamodb"]["SequenceNumber"] if shard.records else None
             self._keep(shard, done)
@@ -129,7 +129,7 @@ class Poller:
         gaps = shard.reader.gaps
         read = shard.reader.read()
         if shard.reader.gaps > gaps:
-            self._metrics.gap()
+            self._metrics.record({"gaps": 1})
         shard.records += read.records
         shard.ended = read.ended
 
@@ -168,7 +168,7 @@ class Poller:
                 self._shards[shard_id] = _Shard(lease, self._reader(lease))
                 log.info("reading shard %s after %r", shard_id, lease.sequence_number)
         self._coordinated_at = now
-        self._metrics.shards(len(self._shards))
+        self._metrics.record({"shards": len(self._shards)})
 
     def _is_free(self, lease: Lease, now: float) -> bool:
         """Tell whether nobody reads the shard; leases of this very worker are left from before it reconnected."""

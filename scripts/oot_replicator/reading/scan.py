@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,7 +51,7 @@ def pages(
         request["ExpressionAttributeValues"] = {":since": {"S": told}}
     reading = _Reading(client, request, seconds_per_unit=segments / units_per_second if units_per_second else 0)
     for segment in range(segments):
-        threading.Thread(target=reading.run, args=(segment,), daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(reading.run, segment), daemon=True).start()
     ended = 0
     try:
         while ended < segments:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
@@ -31,6 +32,20 @@ class Written(NamedTuple):
 
     rows: int
     dead: int
+
+
+def batch_numbers(records: Sequence[Mapping[str, Any]], written: Written) -> dict[str, float]:
+    """Return what is counted of a batch; `lag` is the age of its newest record, 0 where it doesn't say."""
+    now = datetime.now(UTC)
+    created = records[-1].get("dynamodb", {}).get("ApproximateCreationDateTime")
+    lag = (now - created).total_seconds() if isinstance(created, datetime) else 0.0
+    return {
+        "records": len(records),
+        "rows": written.rows,
+        "dead_letters": written.dead,
+        "lag": max(lag, 0.0),
+        "last_batch": now.timestamp(),
+    }
 
 
 class Writer:

@@ -1,4 +1,4 @@
-"""What operators see of the relay: metrics, the audit record and the logs, none of which ever holds a token."""
+"""What operators see of the relay: the audit record and the logs, neither of which ever holds a token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import requests
 
 from hud_endpoint.logs import RedactingFormatter
 from hud_endpoint.relay import audit
-from hud_endpoint.relay.metrics import EmfMetrics, NoMetrics, PrometheusMetrics
 from hud_endpoint.relay.oidc import Identity
 from oot_local.github import register_dispatch
 
@@ -32,53 +31,6 @@ IDENTITY = Identity(
     sha=None,
     token_id="f" * 64,
 )
-
-
-def test_prometheus_serves_what_was_counted_on_its_own_port() -> None:
-    metrics = PrometheusMetrics(0)
-    try:
-        metrics.count("callbacks", outcome="delivered")
-        metrics.count("refusals", code="expired_token")
-        metrics.count("refusals", code="expired_token")
-        metrics.observe("latency", 0.2)
-        metrics.gauge("outbox_depth", 3, queue="dead")
-        metrics.gauge("sweeper_age", 61)
-        port = metrics.server.server_port
-        told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
-    finally:
-        metrics.server.shutdown()
-        metrics.server.server_close()
-    for line in (
-        'oot_relay_callbacks_total{outcome="delivered"} 1.0',
-        'oot_relay_refusals_total{code="expired_token"} 2.0',
-        "oot_relay_seconds_count 1.0",
-        'oot_relay_outbox_entries{queue="dead"} 3.0',
-        "oot_relay_sweeper_age_seconds 61.0",
-    ):
-        assert line in told
-
-
-def test_emf_lines_are_what_cloudwatch_reads(capsys: pytest.CaptureFixture[str]) -> None:
-    EmfMetrics().count("refusals", code="expired_token")
-    EmfMetrics().observe("latency", 0.2)
-    EmfMetrics().gauge("outbox_age", 12.5)
-    refusal, latency, age = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (metric,) = refusal["_aws"]["CloudWatchMetrics"]
-    assert metric == {
-        "Namespace": "OotHudRelay",
-        "Dimensions": [["code"]],
-        "Metrics": [{"Name": "refusals", "Unit": "Count"}],
-    }
-    assert (refusal["refusals"], refusal["code"]) == (1, "expired_token")
-    assert (latency["latency"], latency["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Unit"]) == (0.2, "Seconds")
-    assert age["outbox_age"] == 12.5
-
-
-def test_no_metrics_tell_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    NoMetrics().count("refusals", code="x")
-    NoMetrics().observe("latency", 1)
-    NoMetrics().gauge("outbox_age", 1)
-    assert capsys.readouterr().out == ""
 
 
 def test_an_audit_record_says_who_what_and_what_was_decided(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,11 +13,11 @@ import requests
 from hud_endpoint import app as apps
 from hud_endpoint.contract import RESULTS_TABLE
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.metrics import Metrics
 from hud_endpoint.relay import forward as forwarding
 from hud_endpoint.relay import outbox as outboxes
 from hud_endpoint.relay import worker as workers
 from hud_endpoint.relay.forward import Delivered, Unavailable
-from hud_endpoint.relay.metrics import NoMetrics
 from hud_endpoint.relay.outbox import DEAD, QUEUE, Outbox
 from hud_endpoint.relay.sweeper import Sweeper
 from hud_endpoint.relay.worker import OutboxWorker
@@ -171,7 +171,7 @@ class TestTheWorkersRound:
 
     def worker(self, client: DynamoDBClient, desk: Desk) -> OutboxWorker:
         sweeper = Sweeper(client, self.table, desk.jobs, desk.outbox, desk.dispatches)
-        return OutboxWorker(desk.outbox, desk.handler, sweeper, NoMetrics())
+        return OutboxWorker(desk.outbox, desk.handler, sweeper, Metrics())
 
     def test_tries_what_is_due(self, dynamodb: DynamoDBClient, desk: Desk) -> None:
         for number in range(3):
