@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -62,7 +63,8 @@ def embeds_router(
     @router.get("/crcr/{path:path}", include_in_schema=False)
     async def crcr(request: Request) -> Response:
         """Lead CRCR's addresses to ours, quoted as they came."""
-        path = request.scope["raw_path"].decode("ascii").partition("?")[0].removeprefix("/crcr").rstrip("/")
+        raw_path = request.scope["raw_path"] or quote(request.scope["path"]).encode()  # Lambda has none
+        path = raw_path.decode("ascii").partition("?")[0].removeprefix("/crcr").rstrip("/")
         query = request.scope["query_string"].decode("latin-1")
         return RedirectResponse(f"/oot{path}{'?' * bool(query)}{query}", status_code=308)
 

@@ -22,7 +22,7 @@ DAY = 86_400
 MONTH = 30
 KEY_WRITES = 1_000  # write units a second that DynamoDB gives to one partition, and so to one key
 TABLE_START = 4_000  # write units a second of a new on-demand table; it then doubles its last peak every 30 minutes
-GATEWAY_RATE = 10_000  # requests a second for an account's HTTP APIs in a region
+GATEWAY_RATE = 10_000  # requests a second for an account's APIs in a region
 LAMBDA_CONCURRENCY = 1_000  # of a new account
 INSERTS_A_SECOND = 1.0  # what ClickHouse's documentation advises for synchronous inserts into one table
 RELAY_DAYS = 14  # hud_endpoint.relay.job_store.KEEP_SECONDS
@@ -164,8 +164,9 @@ def costs(plan: Plan) -> dict[str, float]:
         "DynamoDB storage": (records_gb + relay_gb) * 0.25,
         "DynamoDB point-in-time recovery": (records_gb + relay_gb) * 0.20,
         "Lambda": seconds * 0.0000133334 + callbacks * 2 * 0.20 / 1e6,
-        "API Gateway": callbacks * 2 * 1.00 / 1e6,  # the relay calls HUD through it as well
-        "CloudWatch logs": callbacks * 1.0 * 0.50 / 1e6,  # 1 KB a callback: an audit record and its numbers
+        "API Gateway": callbacks * 2 * 3.50 / 1e6,  # REST; the relay calls HUD through it as well
+        "WAF": callbacks * 2 * 0.60 / 1e6,  # and 6 USD for the rule and its list
+        "CloudWatch logs": callbacks * 1.6 * 0.50 / 1e6,  # KB: an audit record and its numbers, two lines of access
     }
 
 

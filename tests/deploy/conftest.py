@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "deploy/template.yaml").read_text()
 STATS_BUCKET = "oot-stats"
+PUBLIC_URL = "https://hud.example.org"
+UNKNOWN_LOCALLY = frozenset({"AWS::WAFv2::WebACLAssociation"})  # by the local AWS; test_template looks at them
 SECRET = "a-token-of-these-tests-of-enough-length"
 
 
@@ -101,7 +103,8 @@ def created(local_aws: dict[str, Any], cloudformation: dict[str, Any], stack: St
     clickhouse = stack.state["clickhouse_url"]
     secrets = {
         "Relay": {"HUD_API_TOKEN": SECRET, "DISPATCH_TOKEN": SECRET, "CALLBACK_SIGNING_KEY": SECRET},
-        "Hud": {"INTERNAL_API_TOKEN": SECRET, "CLICKHOUSE_URL": clickhouse},
+        "Hud": {"INTERNAL_API_TOKEN": SECRET},
+        "Pages": {"CLICKHOUSE_URL": clickhouse},
         "Replicator": {"CLICKHOUSE_URL": clickhouse},
     }
     manager = boto3.client("secretsmanager", **local_aws)
@@ -113,12 +116,14 @@ def created(local_aws: dict[str, Any], cloudformation: dict[str, Any], stack: St
         "Allowlist": "s3://code/allowlist.yml",
         "OidcIssuers": stack.state["github_url"],
         "DispatchPolicy": "optional",
+        "HudPublicUrl": PUBLIC_URL,
         "StatsBucketName": STATS_BUCKET,
     }
     client = boto3.client("cloudformation", **local_aws)
+    resources = {name: one for name, one in cloudformation["Resources"].items() if one["Type"] not in UNKNOWN_LOCALLY}
     client.create_stack(
         StackName="oot-hud",
-        TemplateBody=json.dumps(cloudformation),
+        TemplateBody=json.dumps({**cloudformation, "Resources": resources}),
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
     )
@@ -126,11 +131,26 @@ def created(local_aws: dict[str, Any], cloudformation: dict[str, Any], stack: St
     while "IN_PROGRESS" in (told := client.describe_stacks(StackName="oot-hud")["Stacks"][0])["StackStatus"]:
         assert time.monotonic() < deadline
     assert told["StackStatus"] == "CREATE_COMPLETE", told
-    resources = client.describe_stack_resources(StackName="oot-hud")["StackResources"]
+    made = client.describe_stack_resources(StackName="oot-hud")["StackResources"]
     return Created(
-        {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources},
+        {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in made},
         {one["OutputKey"]: one["OutputValue"] for one in told["Outputs"]},
     )
+
+
+def function_of(cloudformation: dict[str, Any], api: str, method: str, path: str) -> str | None:
+    """Return the logical id of the function that API Gateway calls: the most specific resource counts."""
+    resources = cloudformation["Resources"][api]["Properties"]["Body"]["paths"]
+    for resource in sorted(resources, key=len, reverse=True):
+        stem, greedy, _ = resource.partition("{proxy+}")
+        if path == resource or (greedy and path.startswith(stem) and path != stem.rstrip("/")):
+            methods = resources[resource]
+            method_found = methods.get(method.lower()) or methods.get("x-amazon-apigateway-any-method")
+            if method_found is None:
+                return None
+            uri = method_found["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            return str(uri.partition("functions/${")[2].partition(".Arn}")[0])
+    return None
 
 
 def allowed(cloudformation: dict[str, Any], name: str) -> list[str]:

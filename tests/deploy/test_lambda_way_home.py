@@ -13,8 +13,10 @@ import pytest
 import requests
 
 from oot_replicator.rows.records import to_event
+from tests.deploy.conftest import SECRET, function_of
 from tests.hud_endpoint.clickhouse.history import refresh
-from tests.hud_endpoint.test_aws_lambda import event
+from tests.hud_endpoint.samples import IN_PROGRESS, changed
+from tests.hud_endpoint.test_aws_lambda import rest_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,15 +31,16 @@ REPO, SHA = "example-org/torch-sample", "3f1c9be2d8a04c5e9b7d6a1f0c2e4b8d7a5f9e1
 
 
 @pytest.fixture(scope="module")
-def hud(functions: Callable[..., LambdaFunction]) -> Iterator[str]:
-    """HUD's function behind a loopback address, which plays API Gateway."""
-    function = functions("HudFunction")
+def hud(functions: Callable[..., LambdaFunction], cloudformation: dict[str, Any]) -> Iterator[str]:
+    """HUD's functions behind a loopback address, which plays its REST API."""
+    started = {name: functions(name) for name in ("ResultsFunction", "PagesFunction")}
 
     class Gateway(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0))) if self.command == "POST" else None
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = function(event(self.command, self.path, body, headers))
+            name = function_of(cloudformation, "HudApi", self.command, self.path.partition("?")[0])
+            answer = started[name or "nobody"](rest_event(self.command, self.path, body, headers))
             self.send_response(answer["statusCode"])
             for name, value in answer["headers"].items():
                 self.send_header(name, value)
@@ -67,8 +70,8 @@ def test_a_result_goes_through_all_functions_to_the_page(
 ) -> None:
     to_hud = {"HUD_API_URL": f"{hud}/api/oot/results", "HUD_PUBLIC_URL": hud}
     relay = functions("RelayFunction", **to_hud)
-    for function in (relay, functions("HudFunction")):
-        ready = function(event("GET", "/readyz", None, {}))
+    for function in (relay, functions("ResultsFunction"), functions("PagesFunction")):
+        ready = function(rest_event("GET", "/readyz"))
         assert ready["statusCode"] == 200, ready
     delivery = f"lambda-{time.time_ns()}"
     for status in ("in_progress", "completed"):
@@ -83,7 +86,7 @@ def test_a_result_goes_through_all_functions_to_the_page(
         asked = {"repo": REPO, "claims": {"run_id": "240", "run_attempt": "1"}}
         token = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=5).json()["token"]
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
-        answer = relay(event("POST", "/github/callback", json.dumps(callback).encode(), headers))
+        answer = relay(rest_event("POST", "/github/callback", json.dumps(callback).encode(), headers))
         assert (answer["statusCode"], json.loads(answer["body"])["outcome"]) == (200, "delivered"), answer
 
     streams, dynamodb = boto3.client("dynamodbstreams", **local_aws), boto3.client("dynamodb", **local_aws)
@@ -111,4 +114,43 @@ def test_a_result_goes_through_all_functions_to_the_page(
     assert (verified["missing"], verified["repaired"]) == (1, 1)
     assert verify({"since": "1h", "lag": "0s"})["missing"] == 0
     assert functions("OutboxFunction", **to_hud)({})["tried"] == 0
-    assert functions("SweepFunction", **to_hud)({})["timed_out"] == 0
+    assert functions("SweepFunction")({})["timed_out"] == 0
+
+
+def test_the_sweeper_ends_what_fell_silent_and_holds_no_secret(
+    functions: Callable[..., LambdaFunction], created: Created, local_aws: dict[str, Any], stack: Stack
+) -> None:
+    """A sweep that has work to do, under its own role."""
+    relay = functions("RelayFunction", HUD_API_URL="http://127.0.0.1:9/api/oot/results")
+    delivery, run_id = f"silent-{time.time_ns()}", str(time.time_ns())
+
+    def dispatched(delivery_id: str) -> str:
+        dispatch = {"repo": REPO, "delivery_id": delivery_id, "pr_number": 7, "sha": SHA}
+        headers = {"x-relay-dispatch-token": SECRET}
+        answer = relay(rest_event("POST", "/internal/dispatch", json.dumps(dispatch).encode(), headers))
+        return str(json.loads(answer["body"])["callback_token"])
+
+    callback_token = dispatched(delivery)
+    dispatched(f"{delivery}-unanswered")
+    asked = {"repo": REPO, "claims": {"run_id": run_id, "run_attempt": "1", "check_run_id": "987"}}
+    token = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=5).json()["token"]
+    changes = {"workflow.run_id": run_id, "delivery_id": delivery, "callback_token": callback_token}
+    body = json.dumps(changed(IN_PROGRESS, changes)).encode()
+    answer = relay(rest_event("POST", "/github/callback", body, {"authorization": f"Bearer {token}"}))
+    assert answer["statusCode"] == 202, answer
+
+    dynamodb, table = boto3.client("dynamodb", **local_aws), created.outputs["RelayTableName"]
+    for item in dynamodb.scan(TableName=table)["Items"]:
+        if "due_at" in item:
+            past = {":past": {"N": str(time.time() - 60)}}
+            dynamodb.update_item(
+                TableName=table,
+                Key={"pk": item["pk"]},
+                UpdateExpression="SET due_at = :past",
+                ExpressionAttributeValues=past,
+            )
+    sweep = functions("SweepFunction")
+    assert sweep({}) == {"timed_out": 1, "orphans": 1}
+    assert sweep({}) == {"timed_out": 0, "orphans": 0}
+    for item in dynamodb.scan(TableName=table)["Items"]:  # other tests count what waits there
+        dynamodb.delete_item(TableName=table, Key={"pk": item["pk"]})

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 import requests
@@ -71,6 +72,35 @@ def event(
     if body is not None:
         told["body"] = base64.b64encode(body).decode() if encoded else body.decode()
     return told
+
+
+def rest_event(
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    source: str = "192.0.2.1",
+) -> dict[str, Any]:
+    """An event of payload format 1.0, as API Gateway's REST API sends it with every media type taken for binary."""
+    path, _, query = path.partition("?")
+    whole = {"Host": "abc.execute-api.us-east-1.amazonaws.com", "X-Forwarded-Proto": "https", **(headers or {})}
+    return {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": whole,
+        "multiValueHeaders": {name: [value] for name, value in whole.items()},
+        "queryStringParameters": dict(parse_qsl(query)) or None,
+        "multiValueQueryStringParameters": parse_qs(query) or None,
+        "requestContext": {
+            "stage": "v1",
+            "path": f"/v1{path}",
+            "httpMethod": method,
+            "identity": {"sourceIp": source, "userAgent": "x"},
+        },
+        "body": None if body is None else base64.b64encode(body).decode(),
+        "isBase64Encoded": body is not None,
+    }
 
 
 def called(handler: aws_lambda.Handler, told: dict[str, Any]) -> tuple[int, Any]:
@@ -194,6 +224,45 @@ def test_results_and_pages_have_a_function_each(
     body = json.dumps(relay_payload(repo=new_repo())).encode()
     assert called(built(name), event("POST", RESULTS, body, {"x-hud-internal-bot": TOKEN}))[0] == taken
     assert called(built(name), event("GET", "/oot"))[0] == shown
+
+
+class TestRestApi:
+    """The same behind API Gateway's REST API, which AWS WAF can be attached to."""
+
+    @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+    @pytest.mark.parametrize("path", [RESULTS, f"{RESULTS}/", "/api/crcr/results"])
+    def test_a_result_is_stored(
+        self,
+        built: Callable[[str], aws_lambda.Handler],
+        path: str,
+        packed: bool,  # noqa: FBT001 - a column
+    ) -> None:
+        body = json.dumps(relay_payload(repo=new_repo())).encode()
+        headers = {"X-Hud-Internal-Bot": TOKEN} | ({"Content-Encoding": "gzip"} if packed else {})
+        told = rest_event("POST", path, gzip.compress(body) if packed else body, headers)
+        status, answer = called(built("results_handler"), told)
+        assert (status, answer["outcome"]) == (200, "stored")
+
+    @pytest.mark.parametrize(
+        ("path", "status", "location"),
+        [
+            ("/", 307, "/oot"),
+            ("/oot", 200, None),
+            ("/oot/?days=30", 307, "/oot?days=30"),
+            ("/oot.json?days=30", 200, None),
+            ("/oot.atom", 200, None),
+            ("/crcr/o/r?days=30", 308, "/oot/o/r?days=30"),
+            ("/static/oot.js", 200, None),
+            ("/nothing", 404, None),
+        ],
+    )
+    def test_pages_are_shown(
+        self, built: Callable[[str], aws_lambda.Handler], path: str, status: int, location: str | None
+    ) -> None:
+        answer = built("pages_handler")(rest_event("GET", path, None, {"Host": "evil.example"}), Context())
+        found = {name.lower(): value for name, value in answer["headers"].items()}
+        assert (answer["statusCode"], found.get("location")) == (status, location)
+        assert "evil" not in json.dumps(answer)
 
 
 class TestRelay:

@@ -42,7 +42,7 @@ def test_the_figures_that_can_be_checked_by_hand() -> None:
     # One callback: a transaction over 2 + 1 + 2 KB at double price, a 2 KB deletion, a rate, three index writes.
     assert write_units(plan)["relay"] == 2 * (2 * 5 + 2 + 1 + 3)
     assert costs(plan)["DynamoDB writes"] == pytest.approx(15e6 * 30 * (32 + 12) * 0.625 / 1e6)
-    assert costs(plan)["API Gateway"] == pytest.approx(30e6 * 30 * 2 / 1e6)
+    assert costs(plan)["API Gateway"] == pytest.approx(30e6 * 30 * 2 * 3.5 / 1e6)
 
 
 @given(st.integers(1, 2000), st.integers(1, 100), st.integers(1, 1000), st.integers(2, 5))
