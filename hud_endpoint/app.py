@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from hud_endpoint.openapi.document import Operation
     from hud_endpoint.readiness import Part
+    from hud_endpoint.relay.forward import Answer
     from hud_endpoint.relay.handler import ResultHandler
     from hud_endpoint.relay.outbox import Bodies, Outbox
     from hud_endpoint.relay.sweeper import Sweeper
@@ -57,6 +59,7 @@ class RelayParts:
 
     settings: RelaySettings
     handler: ResultHandler
+    send: Callable[[dict[str, Any]], Answer]
     outbox: Outbox
     sweeper: Sweeper
     metrics: Metrics
@@ -75,7 +78,7 @@ def relay(settings: RelaySettings | None = None) -> Starlette:
         *relay_operations(parts.settings, parts.handler, parts.metrics),
         *health_operations([table], "detail"),
     ]
-    worker = OutboxWorker(parts.outbox, parts.handler, parts.sweeper, parts.metrics)
+    worker = OutboxWorker(parts.outbox, parts.send, parts.handler.undo_step, parts.sweeper, parts.metrics)
     app = Starlette(routes=_routes(operations), lifespan=worker.lifespan)
     answer_errors(app, "detail")
     redirect_slashes_by_path(app)
@@ -90,15 +93,12 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
 
     from hud_endpoint.relay.allowlist import AllowlistError
     from hud_endpoint.relay.allowlist_source import AllowlistSource, find_source
-    from hud_endpoint.relay.dispatch import Dispatches
     from hud_endpoint.relay.forward import forward
     from hud_endpoint.relay.github_runs import GitHubRuns, ask_github_for_runs
     from hud_endpoint.relay.handler import ResultHandler
-    from hud_endpoint.relay.job_store import JobStore
     from hud_endpoint.relay.oidc import Verifier
-    from hud_endpoint.relay.outbox import Outbox
     from hud_endpoint.relay.rate_limit import RateLimiter
-    from hud_endpoint.relay.sweeper import Sweeper
+    from hud_endpoint.relay.stores import RelayStores
 
     session = requests.Session()
     session.mount("http://", HTTPAdapter(pool_maxsize=aws.CONNECTIONS))
@@ -112,23 +112,22 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
     dynamodb, table = aws.patient_dynamodb(), settings.relay_table
     hud_token = settings.hud_api_token.get_secret_value()
     github_token = settings.github_token.get_secret_value() if settings.github_token else None
-    outbox = Outbox(dynamodb, table, _bodies(settings.outbox_bucket))
-    jobs, dispatches = JobStore(dynamodb, table), Dispatches(dynamodb, table)
+    stores = RelayStores.of(dynamodb, table, _bodies(settings.outbox_bucket))
+    send = partial(forward, session, settings.hud_api_url, hud_token)
     handler = ResultHandler(
         settings,
         verifier=Verifier(settings.oidc_issuers, settings.oidc_audience, session, allowlist.pipeline),
         allowlist=allowlist,
         limiter=RateLimiter(dynamodb, table, settings.rate_limit_per_minute),
-        dispatches=dispatches,
-        jobs=jobs,
-        outbox=outbox,
-        send=lambda payload: forward(session, settings.hud_api_url, hud_token, payload),
+        dispatches=stores.dispatches,
+        jobs=stores.jobs,
+        outbox=stores.outbox,
+        send=send,
         runs=GitHubRuns(ask_github_for_runs(settings.github_api_url, github_token)),
         is_upstream_commit=_upstream(settings, github_token).is_upstream_commit,
     )
-    sweeper = Sweeper(dynamodb, table, jobs, outbox, dispatches)
     metrics = make_metrics("relay", settings.metrics, settings.metrics_port, settings.metrics_address)
-    return RelayParts(settings, handler, outbox, sweeper, metrics)
+    return RelayParts(settings, handler, send, stores.outbox, stores.sweeper, metrics)
 
 
 def hud(settings: HudSettings | None = None) -> Starlette:

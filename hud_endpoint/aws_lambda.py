@@ -78,14 +78,10 @@ def _relay() -> Handler:
 
 def _sweep() -> Handler:
     from hud_endpoint import aws
-    from hud_endpoint.relay.dispatch import Dispatches
-    from hud_endpoint.relay.job_store import JobStore
-    from hud_endpoint.relay.outbox import Outbox
-    from hud_endpoint.relay.sweeper import Sweeper
+    from hud_endpoint.relay.stores import RelayStores
     from hud_endpoint.settings import RELAY_TABLE
 
-    client, table = aws.patient_dynamodb(), os.environ.get("RELAY_TABLE") or RELAY_TABLE
-    sweeper = Sweeper(client, table, JobStore(client, table), Outbox(client, table), Dispatches(client, table))
+    sweeper = RelayStores.of(aws.patient_dynamodb(), os.environ.get("RELAY_TABLE") or RELAY_TABLE).sweeper
 
     def sweep(_event: Any, _context: Context) -> dict[str, Any]:  # noqa: ANN401 - a schedule says nothing of use
         swept = sweeper.sweep(time.time())
@@ -100,7 +96,7 @@ def _outbox() -> Handler:
     from hud_endpoint.settings import RelaySettings, load
 
     parts = relay_parts(load(RelaySettings))
-    worker = OutboxWorker(parts.outbox, parts.handler, parts.sweeper, parts.metrics)
+    worker = OutboxWorker(parts.outbox, parts.send, parts.handler.undo_step, parts.sweeper, parts.metrics)
 
     def drain(_event: Any, context: Context) -> dict[str, Any]:  # noqa: ANN401
         # Not the worker's own `drain`: what it forgives, because it comes round again, has to fail an invocation.
@@ -109,7 +105,7 @@ def _outbox() -> Handler:
 
         tried = 0
         while not enough():
-            found = parts.outbox.drain(parts.handler.send, parts.handler.undo_step, stopping=enough)
+            found = parts.outbox.drain(parts.send, parts.handler.undo_step, stopping=enough)
             tried += found
             if not found:
                 break

@@ -11,12 +11,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE
 from hud_endpoint.logs import hide
 from hud_endpoint.metrics import Exporter  # noqa: TC001 - pydantic reads it at run time
-from hud_endpoint.relay.issuers import PROFILES, parse_issuer
 from hud_endpoint.secret_settings import SecretError, secret_settings
 from hud_endpoint.wire_types import Repo  # noqa: TC001 - pydantic reads it at run time
 
 RELAY_TABLE = "torchci-oot-relay"
-GITHUB_ISSUER = PROFILES["github"].default_url
+GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
+ISSUER_KINDS = ("github", "buildkite", "gitlab")
 LONGEST_JOB_SECONDS = 7 * 24 * 3600  # the relay remembers jobs for 14 days
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -32,9 +32,10 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _issuer(told: str) -> str:
-    parse_issuer(told)
-    kind, separator, url = told.rpartition("=")
+def _issuer(setting: str) -> str:
+    kind, separator, url = setting.rpartition("=")
+    if separator and kind not in ISSUER_KINDS:
+        raise ValueError(f"an issuer is a URL, or kind=URL with one of the kinds {', '.join(ISSUER_KINDS)}")
     return f"{kind}{separator}{_https_or_loopback(url)}"
 
 

@@ -256,10 +256,6 @@ class ResultHandler:
             time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
         raise store_unavailable("contention")
 
-    def send(self, payload: dict[str, Any]) -> Answer:
-        """Deliver one payload to HUD, for the outbox's worker."""
-        return self._send(payload)
-
     def register(self, dispatch: Dispatch, now: float) -> dict[str, Any]:
         """Record a dispatch before it is sent, and return its `callback_token`. Raises RefusedError."""
         if is_self_reported(dispatch.event_type):

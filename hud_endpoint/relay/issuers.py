@@ -166,13 +166,11 @@ class Issuer:
 
 
 def parse_issuer(setting: str) -> Issuer:
-    """Return the issuer of a URL, or of `kind=URL`; other URLs than the profiles' own are GitHub Enterprise Servers.
+    """Return the issuer of a URL, or of `kind=URL` (`settings.ISSUER_KINDS`).
 
-    Raises ValueError for a kind that has no profile.
+    Other URLs than the profiles' own are GitHub Enterprise Servers.
     """
     name, explicit, url = setting.rpartition("=")
-    if explicit and name not in PROFILES:
-        raise ValueError(f"an issuer is a URL, or kind=URL with one of the kinds {', '.join(PROFILES)}")
     by_url = {profile.default_url: profile for profile in PROFILES.values()}
     return Issuer(url, PROFILES[name] if explicit else by_url.get(url, PROFILES["github"]))
 

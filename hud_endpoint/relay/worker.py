@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -15,11 +15,11 @@ from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.outbox import DEAD, QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from hud_endpoint.metrics import Metrics
-    from hud_endpoint.relay.handler import ResultHandler
-    from hud_endpoint.relay.outbox import Outbox
+    from hud_endpoint.relay.forward import Answer, Conflicting, Refused
+    from hud_endpoint.relay.outbox import Entry, Outbox
     from hud_endpoint.relay.sweeper import Sweeper
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,17 @@ MEASURE_SECONDS = 15.0
 class OutboxWorker:
     """One of any number of workers: entries are claimed one by one, so that workers never meet."""
 
-    def __init__(self, outbox: Outbox, handler: ResultHandler, sweeper: Sweeper, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        send: Callable[[dict[str, Any]], Answer],
+        on_refused: Callable[[Entry, Refused | Conflicting], None],
+        sweeper: Sweeper,
+        metrics: Metrics,
+    ) -> None:
         self._outbox = outbox
-        self._handler = handler
+        self._send = send
+        self._on_refused = on_refused
         self._sweeper = sweeper
         self._metrics = metrics
         self._stopping = threading.Event()
@@ -43,7 +51,7 @@ class OutboxWorker:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            return self._outbox.drain(self._handler.send, self._handler.undo_step, stopping=self._stopping.is_set)
+            return self._outbox.drain(self._send, self._on_refused, stopping=self._stopping.is_set)
         except (ClientError, BotoCoreError, RefusedError) as error:
             log.warning("the outbox waits for its store: %s", error)
             return 0

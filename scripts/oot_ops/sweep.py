@@ -23,14 +23,12 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.dispatch import Dispatches
-from hud_endpoint.relay.job_store import JobStore
-from hud_endpoint.relay.outbox import Outbox
-from hud_endpoint.relay.sweeper import Sweeper
+from hud_endpoint.relay.stores import RelayStores
 from oot_ops.create_tables import RELAY_TABLE
 
 if TYPE_CHECKING:
     from hud_endpoint.relay.dispatch import Recorded
+    from hud_endpoint.relay.sweeper import Sweeper
 
 
 def main() -> int:
@@ -45,18 +43,17 @@ def main() -> int:
     except BotoCoreError as error:
         print(f"sweep: {error}", file=sys.stderr)
         return 1
-    dispatches = Dispatches(client, table)
-    sweeper = Sweeper(client, table, JobStore(client, table), Outbox(client, table), dispatches)
+    stores = RelayStores.of(client, table)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     while True:
         try:
             if options.orphans:
-                for orphan in dispatches.orphans(time.time()):
+                for orphan in stores.dispatches.orphans(time.time()):
                     print(_told(orphan))
                 return 0
-            _sweep(sweeper, dry_run=options.dry_run)
+            _sweep(stores.sweeper, dry_run=options.dry_run)
         except (BotoCoreError, ClientError, RefusedError) as error:
             print(f"sweep: the relay's table can't be used: {error}", file=sys.stderr, flush=True)
             if not options.every:

@@ -116,6 +116,8 @@ class TestEnvironment:
         (RelaySettings, RELAY, "oidc_issuers", "https://a.example.org,http://hunter2.example.org"),
         (RelaySettings, RELAY, "oidc_issuers", "gitlab=http://hunter2.example.org"),
         (RelaySettings, RELAY, "oidc_issuers", "hunter2=https://a.example.org"),
+        (RelaySettings, RELAY, "oidc_issuers", "=https://hunter2.example.org"),
+        (RelaySettings, RELAY, "oidc_issuers", "GitLab=https://hunter2.example.org"),
         (RelaySettings, RELAY, "github_api_url", "http://hunter2.example.org"),
         (RelaySettings, RELAY, "github_raw_url", "http://hunter2.example.org"),
         (RelaySettings, RELAY, "upstream_repo", "hunter2"),

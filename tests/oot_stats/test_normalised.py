@@ -17,14 +17,13 @@ from hypothesis import strategies as st
 from oot_stats.publish import normalised
 from oot_stats.publish.normalised import (
     LINE_BYTES,
-    TABLES,
     FileError,
     Limits,
     Run,
     Tally,
     normalise,
-    whole_run_is_kept,
 )
+from oot_stats.tables import TABLES, whole_run_is_kept
 from tests.oot_stats.stats_rows import ATTEMPT, FAILING, JOB, PASSING, REPO, RUN_ID, SUMMARY, packed
 
 RUN = Run(REPO, RUN_ID, ATTEMPT, frozenset({JOB}))

@@ -17,10 +17,8 @@ from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import migrations, rollups
 from hud_endpoint.clickhouse.migrations import MigrationError, pending
 from hud_endpoint.errors import RefusedError
-from hud_endpoint.relay.dispatch import Dispatches
-from hud_endpoint.relay.job_store import JobStore
-from hud_endpoint.relay.outbox import DEAD, QUEUE, Outbox
-from hud_endpoint.relay.sweeper import Sweeper
+from hud_endpoint.relay.outbox import DEAD, QUEUE
+from hud_endpoint.relay.stores import RelayStores
 from oot_ops.create_tables import RELAY_TABLE, REPLICATOR_TABLE, dynamodb_tables
 from oot_ops.doctor.check import Check
 from oot_replicator.reading.leases import Leases
@@ -111,7 +109,8 @@ def _table(name: str, wanted: dict[str, Any], table: dict[str, Any]) -> Check:
 
 
 def _queues(client: DynamoDBClient, table: str) -> Iterator[Check]:
-    outbox, now = Outbox(client, table), time.time()
+    stores, now = RelayStores.of(client, table), time.time()
+    outbox = stores.outbox
     try:
         waiting, oldest = outbox.depth(QUEUE)
         dead, _ = outbox.depth(DEAD)
@@ -127,7 +126,7 @@ def _queues(client: DynamoDBClient, table: str) -> Iterator[Check]:
     )
     remedy = "`python -m oot_ops.outbox list --dead`, mend the cause, then `outbox replay`."
     yield Check("dead letters of the relay", "warn" if dead else "ok", str(dead), remedy if dead else "")
-    last = Sweeper(client, table, JobStore(client, table), outbox, Dispatches(client, table)).last_sweep()
+    last = stores.sweeper.last_sweep()
     remedy = "Run `python -m oot_ops.sweep --every 60`, or look at the schedule of the sweep function."
     if last is None:
         yield Check("sweeper", "fail", "it has never run: jobs that fell silent run for ever", remedy)

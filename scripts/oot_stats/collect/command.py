@@ -22,13 +22,13 @@ from oot_stats import limits, which_run
 from oot_stats.collect import summary as collect_summary
 from oot_stats.collect.folder import Collected, artifact_entry
 from oot_stats.exit_codes import FAILED, HELP, NOTHING, PARTLY, STORED, USAGE
-from oot_stats.publish.normalised import whole_run_is_kept
 from oot_stats.reading.pool import ReadingPool, Whose
 from oot_stats.reasons import RejectedError
 from oot_stats.sources.artifacts import Artifact, Choice, by_job, choose
 from oot_stats.sources.downloads import Downloads, bare
 from oot_stats.sources.github_api import GitHub, GitHubError
 from oot_stats.sources.s3 import Bucket, Presigned, S3Error, client
+from oot_stats.tables import whole_run_is_kept
 
 if TYPE_CHECKING:
     import argparse

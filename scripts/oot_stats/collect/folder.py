@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from oot_runner.workflow_commands import plain
-from oot_stats.reading.tables import TABLES
+from oot_stats.tables import TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path

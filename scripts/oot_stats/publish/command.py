@@ -16,7 +16,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 from boto3.exceptions import Boto3Error
@@ -29,58 +29,23 @@ from oot_stats.exit_codes import FAILED, HELP, NOTHING, PARTLY, STORED
 from oot_stats.publish import summary as publish_summary
 from oot_stats.publish.manifest import ManifestError, manifest_of, read_manifest
 from oot_stats.publish.normalised import (
-    TABLES,
-    WHOLE_RUN,
     FileError,
     Limits,
     Run,
     Tally,
     normalise,
-    whole_run_is_kept,
 )
 from oot_stats.publish.objects import DIGEST, Objects
+from oot_stats.publish.outcome import Loads, Table
 from oot_stats.sources.github_api import GitHub, GitHubError
 from oot_stats.sources.s3 import S3Error, client
+from oot_stats.tables import TABLES, WHOLE_RUN, whole_run_is_kept
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from oot_stats.publish.objects import Fate
-
 _OF_S3 = (ClientError, BotoCoreError, Boto3Error)
-
-
-class Table(NamedTuple):
-    """How one table went; `error` is a code with a sentence where nothing of it was stored."""
-
-    name: str
-    tally: Tally
-    collected: int = 0  # rows, as the manifest has it
-    key: str = ""
-    digest: str = ""
-    fate: Fate | None = None
-    error: tuple[str, str] | None = None
-
-    @property
-    def lost(self) -> bool:
-        """Whether anything of what was collected is not stored."""
-        return bool(self.error or self.tally.rejected) or self.tally.rows != self.collected
-
-
-class Loads(NamedTuple):
-    """What ClickHouse has of one object, and what it should have; `error` says what it could not take."""
-
-    key: str
-    rows: int
-    expected: int
-    error: str | None
-    bad_lines: int = 0
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether every row is in its table, or known to be none that the table can take."""
-        return self.rows + self.bad_lines == self.expected
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from oot_stats.publish.command import Table
     from oot_stats.publish.normalised import Run
+    from oot_stats.publish.outcome import Table
 
 MANIFEST_BYTES = 32 * 1024 * 1024
 _MAX_DEPTH = 8

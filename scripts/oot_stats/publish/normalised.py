@@ -7,7 +7,6 @@ are those of pytorch's tools/stats/upload_test_stats.py, with the repository add
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
     Check = Callable[[object], bool]
 
-TABLES = ("test_run_summary", "failed_test_runs", "test_run")
-WHOLE_RUN = "test_run"
-
 LINE_BYTES = 8 * 1024 * 1024  # collect cuts a row at 1 MiB of text, which escaped may be six times that
 MAX_DEPTH = 64
 MAX_KEYS = 2_500
@@ -31,7 +27,6 @@ MAX_JOB_ID = 2**63
 _RATIO = 400  # rows that repeat compress about 40 to 1; deflate ends at 1,032
 _FREE_BYTES = 64 * 1024 * 1024  # below this, no ratio is suspicious
 _CHUNK = 1024 * 1024
-_TRUNK = re.compile(r"trunk/[0-9a-f]{40}")
 
 REASONS = {
     "not_json": "is not one JSON object in UTF-8",
@@ -90,15 +85,6 @@ class Tally:
         self.rejected[code] += 1
         if len(self.examples) < 20:
             self.examples.append((line, code))
-
-
-def whole_run_is_kept(repo: str, head_repository: str, head_branch: str, default_branch: str) -> bool:
-    """Say whether every test of a run is kept: runs of the repo's own default branch, or of a `trunk/<sha>` tag.
-
-    A fork's branch of the same name is somebody else's.
-    """
-    own = head_repository.lower() == repo.lower()
-    return own and (head_branch == default_branch or _TRUNK.fullmatch(head_branch) is not None)
 
 
 def normalise(source: BinaryIO, table: str, run: Run, tally: Tally, limits: Limits | None = None) -> Iterator[bytes]:

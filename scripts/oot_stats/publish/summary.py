@@ -10,8 +10,8 @@ from oot_runner.workflow_commands import escape, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from oot_stats.publish.command import Loads, Table
     from oot_stats.publish.normalised import Run
+    from oot_stats.publish.outcome import Loads, Table
 
 
 def tell(whose: Run, tables: Sequence[Table], loads: Sequence[Loads], summary_file: str) -> None:

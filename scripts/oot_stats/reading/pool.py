@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 
 from oot_stats.reading.process import OUT_OF_MEMORY
-from oot_stats.reading.tables import TABLES
 from oot_stats.reasons import RejectedError
+from oot_stats.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

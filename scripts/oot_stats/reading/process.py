@@ -24,8 +24,9 @@ from oot_stats.limits import Limits
 from oot_stats.reading.archive import Archive, Entry
 from oot_stats.reading.case_rows import Groups, Identity
 from oot_stats.reading.report import Report, read_report
-from oot_stats.reading.tables import TABLES, Table, Waiting
+from oot_stats.reading.tables import Table, Waiting
 from oot_stats.reasons import RejectedError
+from oot_stats.tables import TABLES
 
 MANIFEST = "oot-hud-manifest.json"
 _LARGEST_MANIFEST = 4 * 1024 * 1024

@@ -10,7 +10,6 @@ from isal import isal_zlib
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TABLES = ("test_run_summary", "failed_test_runs", "test_run")
 _IN_MEMORY = 4 * 1024 * 1024
 _PIECE = 256 * 1024
 _LEVEL = 2  # on such rows smaller than zlib's 6, at ten times its speed

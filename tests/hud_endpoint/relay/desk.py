@@ -102,6 +102,7 @@ class Desk:
             "allowlist": "unused",
             **settings,
         }
+        self.send = send
         self.handler = ResultHandler(
             RelaySettings(**told),
             verifier=Verifier([], "unused", requests.Session()),
@@ -125,4 +126,4 @@ class Desk:
 
     def drain(self) -> int:
         """Do one round of the worker."""
-        return self.outbox.drain(self.handler.send, self.handler.undo_step)
+        return self.outbox.drain(self.send, self.handler.undo_step)

@@ -14,6 +14,7 @@ from hud_endpoint.events import Grant
 from hud_endpoint.relay.checks import check_run
 from hud_endpoint.relay.issuers import PROFILES, Pipeline, parse_issuer
 from hud_endpoint.relay.oidc import Verifier
+from hud_endpoint.settings import GITHUB_ISSUER, ISSUER_KINDS
 from tests.hud_endpoint.relay.issuer import GITLAB, ORGANIZATION, PIPELINE, Issuer
 from tests.hud_endpoint.samples import ABSENT, COMPLETED_CALLBACK, changed
 
@@ -313,10 +314,9 @@ def test_whose_row_an_issuer_has(told: str, url: str, kind: str) -> None:
     assert (issuer.url, issuer.profile) == (url, PROFILES[kind])
 
 
-@pytest.mark.parametrize("told", ["circleci=https://oidc.circleci.com", "=https://x", "GitLab=https://x"])
-def test_kinds_without_a_row_are_told(told: str) -> None:
-    with pytest.raises(ValueError, match="one of the kinds github, buildkite, gitlab"):
-        parse_issuer(told)
+def test_the_settings_name_the_profiles() -> None:
+    assert tuple(PROFILES) == ISSUER_KINDS
+    assert PROFILES["github"].default_url == GITHUB_ISSUER
 
 
 WITHOUT_IDS = {"workflow.check_run_id": ABSENT, "workflow.run_id": ABSENT, "workflow.run_attempt": ABSENT}

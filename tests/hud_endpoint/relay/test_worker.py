@@ -171,7 +171,7 @@ class TestTheWorkersRound:
 
     def worker(self, client: DynamoDBClient, desk: Desk) -> OutboxWorker:
         sweeper = Sweeper(client, self.table, desk.jobs, desk.outbox, desk.dispatches)
-        return OutboxWorker(desk.outbox, desk.handler, sweeper, Metrics())
+        return OutboxWorker(desk.outbox, desk.send, desk.handler.undo_step, sweeper, Metrics())
 
     def test_tries_what_is_due(self, dynamodb: DynamoDBClient, desk: Desk) -> None:
         for number in range(3):
