@@ -24,10 +24,11 @@ down: setup ## Stop a stack that runs elsewhere
 
 test: lint unit ## Every check and every test
 
-lint: setup ## ruff, mypy, actionlint, zizmor and the schemas of workflows and actions
+lint: setup ## ruff, mypy, the map of imports, actionlint, zizmor and the schemas of workflows and actions
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check --quiet .
 	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
 	$(PY) -m oot_local.node node .ci/lint-workflows.mjs
 	.venv/bin/zizmor --offline --no-progress --quiet --persona pedantic .github actions
 	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml

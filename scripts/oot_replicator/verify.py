@@ -3,6 +3,8 @@
     python -m oot_replicator.verify                          # jobs first seen in the last 24 hours
     python -m oot_replicator.verify --since 7d --json        # for programs; --since all: as far as rows are kept
     python -m oot_replicator.verify --repair                 # writes what is missing or stale as well
+    python -m oot_replicator.verify --repair --dry-run       # says what it would write
+    python -m oot_replicator.verify --repair --delete-extra  # deletes rows too that have no job in DynamoDB
     python -m oot_replicator.verify --metrics-file /var/lib/node_exporter/oot_verify.prom
 
 missing: no row in ClickHouse; stale: its row says something else; extra: a row without a job, though DynamoDB would not
@@ -29,12 +31,12 @@ from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.contract import RESULTS_TABLE
 from hud_endpoint.logs import set_up
 from hud_endpoint.metrics import PrometheusMetrics
+from oot_replicator.comparing.repairer import Repairer, items_of
 from oot_replicator.comparing.report import Report
 from oot_replicator.comparing.staging import Difference, Staging
 from oot_replicator.connections import AWAY, aws
 from oot_replicator.progress import Progress
 from oot_replicator.reading.scan import SEGMENTS, pages
-from oot_replicator.repair import Repairer, items_of
 from oot_replicator.rows.transform import Transform, scanned
 
 if TYPE_CHECKING:
@@ -234,36 +236,30 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def command(description: str | None, *, name: str) -> int:
-    """Run `verify` or `repair` from the command line; gives the exit code."""
-    parser = _parser(description)
-    if name == "verify":
-        parser.add_argument("--repair", action="store_true", help="write what is missing or stale")
-    else:
-        parser.add_argument("--delete-extra", action="store_true", help="delete rows that have no job in DynamoDB")
-        parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be written")
+def main() -> int:
+    """Run from the command line; return the exit code."""
+    parser = _parser(__doc__)
+    parser.add_argument("--repair", action="store_true", help="write what is missing or stale")
+    parser.add_argument(
+        "--delete-extra", action="store_true", help="with --repair: delete rows that have no job in DynamoDB"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --repair: change nothing, say what differs")
     options = parser.parse_args()
+    if (options.delete_extra or options.dry_run) and not options.repair:
+        parser.error("--delete-extra and --dry-run go with --repair")
     set_up("WARNING")
     try:
-        if name == "verify":
-            report = run(options, repair=options.repair)
-        else:
-            report = run(options, repair=True, delete_extra=options.delete_extra, dry_run=options.dry_run)
+        report = run(options, repair=options.repair, delete_extra=options.delete_extra, dry_run=options.dry_run)
         if options.metrics_file:
             metrics = PrometheusMetrics("verify")
             report.record(metrics)
             metrics.write(options.metrics_file)
     except (*AWAY, ValueError) as error:
         told = " ".join(str(error).split())[:500]
-        print(f"{name}: could not compare: {told} (Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)", file=sys.stderr)
+        print(f"verify: could not compare: {told} (Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)", file=sys.stderr)
         return 3
     print(report.to_json() if options.json else report.text())
     return 1 if report.different else 0
-
-
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    return command(__doc__, name="verify")
 
 
 if __name__ == "__main__":

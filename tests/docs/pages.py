@@ -19,7 +19,7 @@ SHORT = {
     for folder in ("oot_ops", "oot_replicator")
     for path in (ROOT / "scripts" / folder).iterdir()
     if path.name == "doctor" or (path.suffix == ".py" and "ArgumentParser(" in path.read_text())
-} | {"repair": "oot_replicator.repair"}
+}
 
 
 class Block(NamedTuple):

@@ -17,11 +17,11 @@ import pytest
 from hud_endpoint.aws_lambda import HandlerError
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
-from oot_replicator import aws_lambda, repair, verify
+from oot_replicator import aws_lambda, verify
+from oot_replicator.comparing.repairer import Repairer, items_of
 from oot_replicator.comparing.staging import Staging
 from oot_replicator.progress import Progress
 from oot_replicator.reading.scan import pages
-from oot_replicator.repair import Repairer, items_of
 from oot_replicator.rows.transform import scanned
 from oot_replicator.verify import Verifier, window_start
 from oot_replicator.writing.writer import TABLE, Writer
@@ -395,7 +395,7 @@ class TestCommand:
         for variable, value in told.items():
             monkeypatch.setenv(variable, value)
         monkeypatch.setattr(sys, "argv", [name, *arguments])
-        return verify.main() if name == "verify" else repair.main()
+        return verify.main()
 
     def test_finds_mends_and_agrees(
         self,
@@ -419,13 +419,13 @@ class TestCommand:
         listed = [line for line in out.splitlines() if line.startswith(("missing", "extra"))]
         assert sorted(listed) == [r"extra    o/r/d9/ci/t\xe9st/9", r"missing  o/r/d2/ci/t\xe9st/2"]
         assert out.splitlines()[-1].startswith("2 jobs compared: 1 missing, 0 stale, 1 extra (first seen since 20")
-        assert run("repair", "--dry-run")[0] == 1
+        assert run("verify", "--repair", "--dry-run")[0] == 1
         code, out = run("verify", "--json")
         report = json.loads(out)
         assert (code, report["missing"], report["extra"]) == (1, 1, 1)
         assert report["keys"] == {"missing": [key(2)], "stale": [], "extra": [key(9)]}
         assert run("verify", "--repair")[0] == 1  # one is extra
-        code, out = run("repair", "--delete-extra")
+        code, out = run("verify", "--repair", "--delete-extra")
         assert (code, "1 extra, 1 repaired" in out) == (0, True)
         metrics = tmp_path / "oot.prom"
         code, out = run("verify", "--metrics-file", str(metrics))

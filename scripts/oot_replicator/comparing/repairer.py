@@ -1,11 +1,6 @@
-"""Mends what `verify` finds: the replicator's own writer writes what is missing or stale in ClickHouse again.
-
-    python -m oot_replicator.repair [--since 24h]            # the flags of verify; --help for all
-    python -m oot_replicator.repair --dry-run                # says what it would write
-    python -m oot_replicator.repair --delete-extra           # deletes rows too that have no job in DynamoDB
+"""Mends what a comparison finds: the replicator's own writer writes what is missing or stale in ClickHouse again.
 
 It may run at any time, beside the replicator and beside itself: a row is replaced by a newer version of it only.
-Exits 0 when nothing differs any more, 1 when something still does (extra rows without --delete-extra, or --dry-run).
 """
 
 from __future__ import annotations
@@ -82,14 +77,3 @@ def items_of(client: DynamoDBClient, table: str, keys: Sequence[str]) -> dict[st
             time.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
     return found
-
-
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    from oot_replicator.verify import command
-
-    return command(__doc__, name="repair")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
