@@ -104,6 +104,7 @@ def make_environment(static: Mapping[str, StaticFile]) -> jinja2.Environment:
         "static": lambda name: f"/static/{name}?v={static[name].version}",
         "in_window": _in_window,
         "state": states.state,
+        "missing_proof": states.unverified,
         "triage": states.TRIAGE,
         "standings": states.STANDINGS,
         "bands": states.BANDS,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hud_endpoint.events import is_self_reported
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -48,6 +50,15 @@ BANDS: Mapping[str, Look] = {
     "poor": Look("below 80 %", "fail", "poor"),
     "none": Look("nothing judged", "skip", "none"),
 }
+# What is missing of an unverified job, and what that means.
+NOT_DISPATCHED = (
+    "not dispatched by PyTorch",
+    "There is no record that PyTorch asked for this job: only the job itself says what it is about.",
+)
+UNKNOWN_COMMIT = (
+    "its commit is not known upstream",
+    "Nobody has found this nightly's commit in the upstream repository: only the job itself says what it tested.",
+)
 LEVELS: Mapping[str, str] = {
     "L4": "required check upstream",
     "L3": "check run upstream, not blocking",
@@ -55,6 +66,11 @@ LEVELS: Mapping[str, str] = {
     "L1": "dispatched only",
     "": "level not known",
 }
+
+
+def unverified(event_type: str) -> tuple[str, str]:
+    """Return what is missing of an unverified job of this event, in short and as a sentence."""
+    return UNKNOWN_COMMIT if is_self_reported(event_type) else NOT_DISPATCHED
 
 
 def state(name: str) -> Look:

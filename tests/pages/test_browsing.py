@@ -209,12 +209,17 @@ def test_without_a_script_times_are_utc_and_say_so(visitor: Visitor, url: str) -
 
 def test_what_can_not_be_relied_on_is_flagged(visitor: Visitor, prepared: Prepared, url: str) -> None:
     page = visitor.open(f"{url}/pr/179565", script=False)
-    expect(page.locator("text=unverified")).to_have_count(1)
+    unverified = page.get_by_text("unverified: not dispatched by PyTorch")
+    expect(unverified).to_have_count(1)
+    expect(unverified).to_have_attribute("title", re.compile("no record that PyTorch asked for this job"))
     expect(page.locator("text=fell silent")).to_have_count(1)
     expect(page.locator("text=not measured").first).to_have_attribute("title", re.compile("would be a guess"))
     expect(page.locator("text=details of 1 cut").first).to_have_attribute("title", re.compile("size limit"))
     page.goto(url + BACKEND)
-    expect(page.locator("#nightly")).to_contain_text("not a commit")
+    nightly = page.locator("#nightly tbody tr")
+    expect(nightly.nth(0)).to_contain_text("unverified: its commit is not known upstream")
+    expect(nightly.nth(1)).to_contain_text("not a commit")
+    expect(page.locator("#matrix tbody tr").first).not_to_contain_text("unverified")
     prepared.summary_page = sample.LAST_GOOD_SUMMARY
     page.goto(f"{url}/oot")
     expect(page.get_by_role("heading", name="ClickHouse does not answer: this is the last good data")).to_be_visible()

@@ -54,6 +54,7 @@ def make_matrix(commits: Sequence[tuple[Commit, Row]], latest: Sequence[Job], su
                 sha=place[2],
                 is_sha=is_sha(place[2]),
                 event_type=max(jobs, key=lambda job: job.first_seen).event_type if jobs else "",
+                verified=all(job.verified for job in jobs),
                 superseded=bool(commit["superseded"]),
                 first_seen=utc(commit["first_seen"]),
                 counts=count(job.state for job in jobs),

@@ -7,6 +7,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from hud_endpoint.events import is_self_reported
 from hud_endpoint.views.models.counts import Counts, Spread
 from hud_endpoint.views.models.jobs import Job
 from hud_endpoint.wire_types import is_sha
@@ -80,6 +81,14 @@ def spread_of(samples: Sequence[float]) -> Spread:
     return Spread(average=sum(ordered) / len(ordered), p50=p50, p95=p95, samples=len(ordered))
 
 
+def is_verified(event_type: str, *, dispatch: bool, commit: bool) -> bool:
+    """Return whether somebody else than the job says what it is about: our dispatch's record, or a nightly's commit.
+
+    Of a nightly, earlier relays wrote to `dispatch_verified` that the upstream has its commit.
+    """
+    return bool(dispatch or (commit and is_self_reported(event_type)))
+
+
 def job(row: Row) -> Job:
     """Give the job execution of a row of oot_pr_jobs or oot_commit_jobs."""
     completed = row["status"] == "completed"
@@ -102,7 +111,7 @@ def job(row: Row) -> Job:
         pr_number=int(row["pr_number"]),
         sha=row["sha"],
         is_sha=is_sha(row["sha"]),
-        verified=bool(row["verified"]),
+        verified=is_verified(row["event_type"], dispatch=row["dispatch_verified"], commit=row["commit_verified"]),
         first_seen=utc(row["first_seen"]),
         started_at=started if known_start else None,
         completed_at=ended if completed and ended.year > 1970 else None,

@@ -7,6 +7,7 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from hud_endpoint.views.data.rows import is_verified
 from hud_endpoint.views.models.jobs import Job
 from hud_endpoint.wire_types import is_sha
 
@@ -86,6 +87,10 @@ def _job(item: Mapping[str, Mapping[str, Any]]) -> Job:
         value = str(item.get(name, {}).get("N", ""))
         return int(value) if value.isdecimal() else default
 
+    def flag(name: str) -> bool:
+        return item.get(name, {}).get("BOOL") is True
+
+    event_type = text("event_type") or "pull_request"
     started = _time(text("started_at"))
     sha = text("pytorch_head_sha")
     queue = item.get("queue_time", {}).get("N")
@@ -100,12 +105,12 @@ def _job(item: Mapping[str, Mapping[str, Any]]) -> Job:
         attempt=whole("run_attempt", 1),
         state="running",
         origin=text("origin") or "job",
-        event_type=text("event_type") or "pull_request",
+        event_type=event_type,
         upstream_repo=text("upstream_repo"),
         pr_number=whole("pr_number"),
         sha=sha,
         is_sha=is_sha(sha),
-        verified=any(item.get(name, {}).get("BOOL", False) for name in ("dispatch_verified", "commit_verified")),
+        verified=is_verified(event_type, dispatch=flag("dispatch_verified"), commit=flag("commit_verified")),
         first_seen=_time(text("first_seen")) or started or datetime.now(UTC),
         started_at=started,
         completed_at=None,

@@ -41,7 +41,7 @@ class Job:
     pr_number: int
     sha: str
     is_sha: bool
-    verified: bool  # PR and SHA are vouched for
+    verified: bool  # PyTorch dispatched it; of a nightly: the upstream has its commit
     first_seen: datetime
     started_at: datetime | None
     completed_at: datetime | None

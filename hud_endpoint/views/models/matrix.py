@@ -38,6 +38,7 @@ class MatrixRow:
     sha: str
     is_sha: bool
     event_type: str
+    verified: bool  # of each of its jobs
     superseded: bool  # the PR has a newer commit here
     first_seen: datetime
     counts: Counts

@@ -196,7 +196,7 @@ MATRIX = Matrix(
     rows=(
         MatrixRow(
             upstream_repo="pytorch/pytorch", pr_number=179565, sha=SHA, is_sha=True, event_type="pull_request",
-            superseded=False, first_seen=NOW - timedelta(minutes=50),
+            verified=True, superseded=False, first_seen=NOW - timedelta(minutes=50),
             counts=Counts.of(success=1, failure=1, timed_out=1),
             cells=(
                 Cell(state="success", jobs=(PASSED,), attempts=1),
@@ -206,7 +206,8 @@ MATRIX = Matrix(
         ),
         MatrixRow(
             upstream_repo="pytorch/pytorch", pr_number=179565, sha=OLDER_SHA, is_sha=True, event_type="pull_request",
-            superseded=True, first_seen=NOW - timedelta(hours=9), counts=Counts.of(success=1, cancelled=1),
+            verified=True, superseded=True, first_seen=NOW - timedelta(hours=9),
+            counts=Counts.of(success=1, cancelled=1),
             cells=(
                 Cell(state="success", jobs=(replace(PASSED, sha=OLDER_SHA),), attempts=1),
                 Cell(state="cancelled", jobs=(replace(PASSED, state="cancelled", sha=OLDER_SHA),), attempts=1),
@@ -215,7 +216,8 @@ MATRIX = Matrix(
         ),
         MatrixRow(
             upstream_repo="pytorch/pytorch", pr_number=0, sha="buildkite-1234-job-5", is_sha=False,
-            event_type="nightly", superseded=False, first_seen=NOW - timedelta(hours=11), counts=Counts.of(timed_out=1),
+            event_type="nightly", verified=False, superseded=False, first_seen=NOW - timedelta(hours=11),
+            counts=Counts.of(timed_out=1),
             cells=(None, None, Cell(state="timed_out", jobs=(TIMED_OUT,), attempts=1)),
         ),
     ),
@@ -285,7 +287,13 @@ BACKEND = BackendPage(
         FlakyTest(name="test_rng", classname="TestRandom", file="test/test_rng.py", flakes=5, failures=6,
                   last_seen=NOW - timedelta(hours=5)),
     ),
-    nightly=Matrix(columns=COLUMNS[2:], rows=(replace(MATRIX.rows[2], cells=MATRIX.rows[2].cells[2:]),)),
+    nightly=Matrix(
+        columns=COLUMNS[2:],
+        rows=tuple(
+            replace(MATRIX.rows[2], sha=sha, is_sha=sha == SHA, cells=MATRIX.rows[2].cells[2:])
+            for sha in (SHA, MATRIX.rows[2].sha)
+        ),
+    ),
 )  # fmt: skip
 EMPTY_BACKEND = replace(
     BACKEND,
