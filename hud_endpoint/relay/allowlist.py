@@ -108,6 +108,10 @@ class Allowlist:
         """Say for whom a pipeline of an issuer speaks."""
         return self._pipelines.get((issuer, pipeline.lower()))
 
+    def pipelines_of(self, repo: str) -> list[tuple[str, str]]:
+        """Return the pipelines elsewhere that speak for a repo: the issuer's URL, and their ids there."""
+        return [place for place, pipeline in self._pipelines.items() if pipeline.repo.lower() == repo.lower()]
+
     def summary(self) -> str:
         """Count the repos of each level, in one line."""
         levels = Counter(entry.level for entry in self._entries.values())

@@ -1,6 +1,7 @@
 """Which repository each name stands for: the ids that the relay pinned when a repo first reported.
 
     python -m oot_ops.repo_pins list
+    python -m oot_ops.repo_pins list --allowlist allowlist.yml    # how each repo on it is known
     python -m oot_ops.repo_pins release --repo ORG/NAME --by YOU --why "made anew, see issue 12"
     ... --dry-run                                 # says what it would release
 
@@ -15,6 +16,7 @@ import argparse
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -22,10 +24,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from hud_endpoint.logs import set_up
 from hud_endpoint.relay import audit
+from hud_endpoint.relay.allowlist import AllowlistError, parse_allowlist
 from hud_endpoint.relay.repo_pins import RepoPins
 from oot_ops.create_tables import RELAY_TABLE
 
 if TYPE_CHECKING:
+    from hud_endpoint.relay.allowlist import Allowlist
     from hud_endpoint.relay.repo_pins import RepoPin
 
 
@@ -34,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("list", "release"))
     parser.add_argument("--repo", metavar="ORG/NAME", help="only this repo's pins")
+    parser.add_argument("--allowlist", metavar="FILE", help="with list: say of each repo on it how it is known")
     parser.add_argument("--by", default="", help="with release: who decided it, for the audit record")
     parser.add_argument("--why", default="", help="with release: the reason, for the audit record")
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be released")
@@ -42,8 +47,19 @@ def main() -> int:
         parser.error("release needs --repo, --by and --why: the audit record holds them")
     set_up()
     try:
+        allowlist = parse_allowlist(Path(options.allowlist).read_bytes()) if options.allowlist else None
+    except OSError as error:
+        print(f"repo_pins: {options.allowlist} can't be read: {error.strerror}", file=sys.stderr)
+        return 2
+    except AllowlistError as error:
+        print(f"repo_pins: {options.allowlist}: {error}", file=sys.stderr)
+        return 2
+    try:
         pins = RepoPins(boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE))
         wanted = [pin for pin in pins.every() if options.repo is None or pin.repo.lower() == options.repo.lower()]
+        if options.command == "list" and allowlist:
+            _list_by_allowlist(allowlist, wanted, options.repo)
+            return 0
         for pin in sorted(wanted, key=lambda pin: (pin.repo.lower(), pin.issuer)):
             print(_line(pin))
         if options.command == "list":
@@ -53,6 +69,30 @@ def main() -> int:
     except (BotoCoreError, ClientError) as error:
         print(f"repo_pins: the relay's table can't be used: {error}", file=sys.stderr)
         return 1
+
+
+def _list_by_allowlist(allowlist: Allowlist, pins: list[RepoPin], repo: str | None) -> None:
+    """Print how each repo on the allowlist is known, then the pins of those that are no longer on it."""
+    listed = [entry for entry in allowlist.entries() if repo is None or entry.repo.lower() == repo.lower()]
+    for entry in listed:
+        pipelines = allowlist.pipelines_of(entry.repo)
+        own = [pin for pin in pins if pin.repo.lower() == entry.repo.lower()]
+        if entry.repository_id:
+            print(f"{entry.repo}  {entry.level}  id from the allowlist: repository {entry.repository_id}")
+        elif own:
+            for pin in own:
+                print(f"{entry.repo}  {entry.level}  pinned: {_ids(pin)}")
+        elif not pipelines:
+            print(f"{entry.repo}  {entry.level}  unpinned: its next accepted result pins it")
+        for issuer, pipeline in pipelines:
+            print(
+                f"{entry.repo}  {entry.level}  not pinned: known by the allowlist's pipeline ids, {issuer} {pipeline}"
+            )
+    names = {entry.repo.lower() for entry in allowlist.entries()}
+    for pin in pins:
+        if pin.repo.lower() not in names:
+            print(f"{pin.repo}  not on the allowlist  pinned: {_ids(pin)}")
+    print(f"{len(listed)} on the allowlist, {len(pins)} pinned")
 
 
 def _release(pins: RepoPins, wanted: list[RepoPin], options: argparse.Namespace) -> int:
@@ -70,8 +110,12 @@ def _release(pins: RepoPins, wanted: list[RepoPin], options: argparse.Namespace)
 
 
 def _line(pin: RepoPin) -> str:
+    return f"{pin.repo}  {_ids(pin)}"
+
+
+def _ids(pin: RepoPin) -> str:
     at = datetime.fromtimestamp(pin.pinned_at, UTC).isoformat(timespec="seconds")
-    return f"{pin.repo}  repository {pin.repository_id}  owner {pin.repository_owner_id}  {pin.issuer}  since {at}"
+    return f"repository {pin.repository_id}  owner {pin.repository_owner_id}  {pin.issuer}  since {at}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from tests.hud_endpoint.relay.test_sweeper import new_dispatch, start_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
@@ -204,3 +205,56 @@ def test_pins_are_listed_and_released_with_an_audit_record(
     assert {name: record[name] for name in named} == named
     assert run(*release).returncode == 1  # there is none
     assert list(RepoPins(dynamodb, relay_table).every()) == []
+
+
+ALLOWLIST = """
+L1: [{known}/unpinned]
+L2:
+  - {known}/PINNED
+  - {known}/listed: {{id: 1234}}
+  - {known}/elsewhere
+  - {known}/both
+providers:
+  gitlab:
+    repo_map:
+      "46573356": {known}/elsewhere
+      "46573357": {known}/both
+"""
+
+
+def test_each_repo_on_the_allowlist_is_listed_with_how_it_is_known(
+    run: Any, dynamodb: DynamoDBClient, relay_table: str, tmp_path: Path
+) -> None:
+    known = f"known-{uuid.uuid4().hex[:8]}"
+    for name in ("pinned", "listed", "both", "left"):  # a pin from before the allowlist named the id says nothing
+        identity = replace(IDENTITY, repo=f"{known}/{name}")
+        dynamodb.transact_write_items(TransactItems=[pin_put(relay_table, identity, 1_790_000_000)])  # type: ignore[list-item]
+    file = tmp_path / "allowlist.yml"
+    file.write_text(ALLOWLIST.format(known=known))
+    listed = run("oot_ops.repo_pins", "list", "--allowlist", str(file))
+    pinned = f"pinned: repository 77  owner 7  {IDENTITY.issuer}  since 2026-09-21T14:13:20+00:00"
+    assert (listed.returncode, [line for line in listed.stdout.splitlines() if line.startswith(known)]) == (
+        0,
+        [
+            f"{known}/unpinned  L1  unpinned: its next accepted result pins it",
+            f"{known}/PINNED  L2  {pinned}",
+            f"{known}/listed  L2  id from the allowlist: repository 1234",
+            f"{known}/elsewhere  L2  not pinned: known by the allowlist's pipeline ids, https://gitlab.com 46573356",
+            f"{known}/both  L2  {pinned}",
+            f"{known}/both  L2  not pinned: known by the allowlist's pipeline ids, https://gitlab.com 46573357",
+            f"{known}/left  not on the allowlist  {pinned}",
+        ],
+    ), listed.stderr
+    one = run("oot_ops.repo_pins", "list", "--allowlist", str(file), "--repo", f"{known}/pinned")
+    assert one.stdout.splitlines() == [f"{known}/PINNED  L2  {pinned}", "1 on the allowlist, 1 pinned"]
+    pins = RepoPins(dynamodb, relay_table)
+    assert all(pins.release(pin) for pin in pins.every())  # as other tests expect the table
+
+
+@pytest.mark.parametrize(("text", "told"), [(None, "can't be read"), ("L9: [o/r]", "line 1: L9 is no level")])
+def test_an_allowlist_that_is_none_is_said(run: Any, tmp_path: Path, text: str | None, told: str) -> None:
+    file = tmp_path / "allowlist.yml"
+    if text is not None:
+        file.write_text(text)
+    listed = run("oot_ops.repo_pins", "list", "--allowlist", str(file))
+    assert (listed.returncode, told in listed.stderr) == (2, True), listed.stderr

@@ -51,11 +51,11 @@ def test_a_finished_job(clickhouse: Client) -> None:
     shown = read_backend(asked, RUNNING, Criteria(), repo, Filters(), 1, now).matrix.rows
     assert len(shown) == len(ROWS)
     for number, (_, _, _, verified) in enumerate(ROWS):
-        (row,) = [row for row in shown if row.sha == f"{number:040x}"]
-        assert row.verified is verified
-        assert [job.verified for cell in row.cells if cell for job in cell.jobs] == [verified]
+        (on_matrix,) = [one for one in shown if one.sha == f"{number:040x}"]
+        assert on_matrix.verified is verified
+        assert [job.verified for cell in on_matrix.cells if cell for job in cell.jobs] == [verified]
         page = read_pull_request(asked, RUNNING, 7_100_000 + number, "verified/upstream", now)
-        assert [job.verified for commit in page.commits for one in commit.backends for job in one.jobs] == [verified]
+        assert [job.verified for about in page.commits for one in about.backends for job in one.jobs] == [verified]
 
 
 @pytest.mark.parametrize(("event", "dispatch", "commit", "verified"), ROWS)
