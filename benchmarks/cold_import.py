@@ -1,7 +1,6 @@
 """Cold start of each Lambda handler: a whole process that imports and builds it, less one that runs `pass`.
 
-Alternating runs, medians; bytecode is compiled before (deployed packages bring theirs). HUD's pages are built when the
-first of them is asked for, which costs that reader the time in their row.
+Alternating runs, medians; bytecode is compiled before (deployed packages bring theirs).
 """
 
 from __future__ import annotations
@@ -22,15 +21,17 @@ if TYPE_CHECKING:
 NAME = "cold-import"
 BUDGET = Budget("under", 500)
 _HANDLER = "import hud_endpoint.aws_lambda; hud_endpoint.aws_lambda.{}_handler"
-_PAGES = "import hud_endpoint.app; hud_endpoint.app.hud().router.default.built()"
+_REPLICATOR = "import oot_replicator.aws_lambda; oot_replicator.aws_lambda.{}_handler"
 # what is named, what is run, whether the budget is about it
 PROGRAMS = (
     ("cold start of the relay", _HANDLER.format("relay"), True),
-    ("cold start of HUD", _HANDLER.format("hud"), True),
-    ("cold start of HUD, with its pages", _PAGES, False),
+    ("cold start of the results endpoint", _HANDLER.format("results"), True),
+    ("cold start of the pages", _HANDLER.format("pages"), True),
     ("cold start of the outbox", _HANDLER.format("outbox"), True),
     ("cold start of the sweeper", _HANDLER.format("sweep"), True),
-    ("cold start of the replicator", "import oot_replicator.dynamo_to_clickhouse", True),
+    ("cold start of the stream replicator", _REPLICATOR.format("stream"), True),
+    ("cold start of the loader of test stats", _REPLICATOR.format("stats"), True),
+    ("cold start of verify", _REPLICATOR.format("verify"), True),
 )
 
 

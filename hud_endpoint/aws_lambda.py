@@ -23,8 +23,6 @@ from hud_endpoint.logs import bind, redact, set_up
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from starlette.applications import Starlette
-
     class Context(Protocol):
         """What Lambda tells of an invocation; what we ask of it."""
 
@@ -43,37 +41,16 @@ class HandlerError(Exception):
     """A function could not start, or an invocation failed; the message holds no secret."""
 
 
-def _http(app: Starlette) -> Handler:
+def _http(name: str) -> Handler:
     import asyncio
 
     from mangum import Mangum
 
+    from hud_endpoint import app
+
+    application = getattr(app, name)()
     asyncio.set_event_loop(asyncio.new_event_loop())  # of this process's whole life, which Mangum uses
-    return cast("Handler", Mangum(app, lifespan="off"))
-
-
-def _hud() -> Handler:
-    from hud_endpoint.app import hud
-
-    return _http(hud())
-
-
-def _results() -> Handler:
-    from hud_endpoint.app import results
-
-    return _http(results())
-
-
-def _pages() -> Handler:
-    from hud_endpoint.app import pages
-
-    return _http(pages())
-
-
-def _relay() -> Handler:
-    from hud_endpoint.app import relay
-
-    return _http(relay())
+    return cast("Handler", Mangum(application, lifespan="off"))
 
 
 def _sweep() -> Handler:
@@ -149,11 +126,8 @@ def _errors_reported() -> Iterator[None]:
         raise HandlerError(redact(f"{type(error).__name__}: {error}")) from None
 
 
-_BUILDERS = {
-    "hud_handler": _hud,
-    "results_handler": _results,
-    "pages_handler": _pages,
-    "relay_handler": _relay,
+_BUILDERS: dict[str, Callable[[], Handler]] = {
+    **{f"{name}_handler": functools.partial(_http, name) for name in ("hud", "pages", "relay", "results")},
     "sweep_handler": _sweep,
     "outbox_handler": _outbox,
 }

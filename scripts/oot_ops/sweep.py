@@ -23,6 +23,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.logs import set_up
 from hud_endpoint.relay.stores import RelayStores
 from oot_ops.create_tables import RELAY_TABLE
 
@@ -38,6 +39,7 @@ def main() -> int:
     parser.add_argument("--every", type=float, metavar="SECONDS", help="stay, and sweep in this interval")
     parser.add_argument("--orphans", action="store_true", help="list the orphaned dispatches and do nothing else")
     options = parser.parse_args()
+    set_up("WARNING")  # what it did is printed
     try:
         client, table = boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE)
     except BotoCoreError as error:
