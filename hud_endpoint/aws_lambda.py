@@ -121,6 +121,9 @@ def handlers(builders: Mapping[str, Callable[[], Handler]]) -> Callable[[str], H
 def _errors_reported() -> Iterator[None]:
     try:
         yield
+    except SystemExit as stop:  # a setting is wrong, as its sentence says
+        log.critical("%s", stop)
+        raise HandlerError(redact(str(stop))) from None
     except Exception as error:  # the outermost edge of a function
         log.exception("the function failed")
         raise HandlerError(redact(f"{type(error).__name__}: {error}")) from None

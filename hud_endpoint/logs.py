@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from aws_lambda_powertools.logging.formatter import THREAD_LOCAL_KEYS, LambdaPow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
 REDACTED = "[redacted]"
 _SHORTEST_SECRET = 8
@@ -36,7 +38,7 @@ _TOKENS = re.compile(
 # How names of secrets end, whatever they begin with: x-amz-security-token, HUD_API_TOKEN, clientSecret.
 _NAME = (
     r"(?:authorization|cookie|credentials?|internal-bot|passw(?:or)?d|secret|signature|token|(?<![a-z])sig"
-    r"|(?:access|api|private|signing)[-_]?key)"
+    r"|(?:access|api|clickhouse|private|signing)[-_]?key)"
 )
 _SECRET_NAME = re.compile(rf".*{_NAME}", re.IGNORECASE | re.DOTALL)
 # What follows such a name, or the name of a scheme; the one group that took part is the value.
@@ -138,3 +140,13 @@ def set_up(level: str = "INFO") -> None:
             logger.propagate = True
     logging.getLogger("botocore").setLevel(max(root.level, logging.WARNING))  # at DEBUG it shows whole bodies
     logging.raiseExceptions = False  # an error while logging would print the arguments as they are
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda error: _log_uncaught(error.exc_type, error.exc_value, error.exc_traceback)
+    for name, value in os.environ.items():
+        if _SECRET_NAME.fullmatch(name):
+            hide(value)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
+    if issubclass(kind, Exception):
+        logging.getLogger(__name__).critical("nobody caught this", exc_info=(kind, error or kind(), where))

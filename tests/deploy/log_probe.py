@@ -6,6 +6,7 @@ All of our clients (botocore, requests, ClickHouse's) call urllib3 in the end.
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from aws_lambda_powertools.logging.formatter import THREAD_LOCAL_KEYS
@@ -34,6 +35,7 @@ def log_secrets() -> None:
     log.info(f"a token: {JWT}")  # noqa: G004 - as others do it
     log.info("with %s and %r", JWT, {"headers": [b"Bearer " + JWT.encode()]})
     log.info("with", extra={"authorization": "Bearer plain-words-only", "about": {"nested": [JWT]}, JWT: 1})
+    log.info("by value: %s %s", os.environ["AWS_SECRET_ACCESS_KEY"], os.environ["AWS_SESSION_TOKEN"])
     log.info("%d bytes of %s", JWT)  # noqa: PLE1206 - the mistake that is tried
     try:
         raise ValueError(JWT) from OSError(f"token={JWT}")  # noqa: TRY301

@@ -110,6 +110,14 @@ def test_no_error_that_a_function_reports_holds_a_secret(
     assert leaks(function.log) == []
 
 
+def test_a_function_that_cannot_start_says_why_in_a_line(functions: Callable[..., LambdaFunction]) -> None:
+    function = functions("RelayFunction", DISPATCH_POLICY="perhaps")
+    with pytest.raises(InvocationError, match=r"Settings are missing or wrong.*DISPATCH_POLICY.*HandlerError"):
+        function(event("GET", "/healthz"))
+    (line,) = [line for line in function.lines() if line["level"] == "CRITICAL"]
+    assert line["message"].startswith("Settings are missing or wrong")
+
+
 def test_an_invocation_says_nothing_of_the_one_before_it(
     functions: Callable[..., LambdaFunction], created: Created, local_aws: dict[str, Any]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ def line(message: object = "x", **attributes: Any) -> dict[str, Any]:
         ("{'x-hud-internal-bot': 'plain words', 'accept': 'x/y'}", "{'x-hud-internal-bot': '*', 'accept': 'x/y'}"),
         ("[(b'authorization', b'Bearer abc')]", "[(b'authorization', b'*')]"),
         (r'{"SecretString":"{\"HUD_API_TOKEN\":\"a-b\"}"}', r'{"SecretString":"{\"HUD_API_TOKEN\":\"*\"}"}'),
+        ("{'x-clickhouse-key': 'plain words'}", "{'x-clickhouse-key': '*'}"),
         ('{"SecretAccessKey": "wJalr/K7MDENG", "x": 1}', '{"SecretAccessKey": "*", "x": 1}'),
         ("x-amz-security-token:FwoGZX1/abc==\nhost:x", "x-amz-security-token:*\nhost:x"),
         ("GET /a?X-Amz-Signature=0a&X-Amz-Date=1 HTTP/1.1", "GET /a?X-Amz-Signature=*&X-Amz-Date=1 HTTP/1.1"),
@@ -164,6 +166,26 @@ logging.getLogger("mistaken").info("%d", "Bearer {JWT}")
     written = [json.loads(text)["message"] for text in done.stderr.splitlines()]
     access = ["from uvicorn.access"] if access_log else []
     assert written == ["from uvicorn.error", *access, "from root", f"%d ('Bearer {REDACTED}',)"]
+
+
+@pytest.mark.parametrize("where", ["fail()", "threading.Thread(target=fail).start()"])
+def test_what_nobody_caught_is_a_line_too(where: str) -> None:
+    code = f"""
+import os, threading
+from hud_endpoint.logs import set_up
+def fail():
+    raise ValueError("{JWT} and " + os.environ["SOME_API_KEY"])
+set_up()
+{where}
+"""
+    env = os.environ | {"SOME_API_KEY": "plain words"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    (written,) = [json.loads(text) for text in done.stderr.splitlines()]
+    assert (written["level"], written["exception"].splitlines()[-1]) == (
+        "CRITICAL",
+        f"ValueError: {REDACTED} and {REDACTED}",
+    )
+    assert done.returncode == ("Thread" not in where)
 
 
 def test_a_program_that_has_set_up_logging_keeps_what_it_has() -> None:
