@@ -36,6 +36,7 @@ CODES: dict[str, int] = {
     "pipeline_not_allowed": 403,
     # how it is asked
     "rate_limited": 429,
+    "too_many_refusals": 429,
     "not_found": 404,
     "method_not_allowed": 405,
     "invalid_parameter": 400,

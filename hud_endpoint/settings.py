@@ -114,8 +114,9 @@ class RelaySettings(_Settings):
         default=RELAY_TABLE, description="DynamoDB table of the relay: dispatches, jobs, tokens, outbox"
     )
     rate_limit_per_minute: int = Field(
-        default=100, ge=1, le=60_000, description="Calls a minute that each repo may make"
+        default=100, ge=1, le=60_000, description="New callbacks a minute that each repo may bring in"
     )
+    forwarded_allow_ips: str = Field(default="", description="Proxies whose X-Forwarded-For says who calls: uvicorn's")
     job_timeout_seconds: int = Field(
         default=6 * 3600, ge=60, le=LONGEST_JOB_SECONDS, description="Silence after which a job counts as timed out"
     )

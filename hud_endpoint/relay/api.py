@@ -12,6 +12,7 @@ from hud_endpoint.errors import RefusedError
 from hud_endpoint.http import as_json, read_body
 from hud_endpoint.openapi.document import BEARER, Operation
 from hud_endpoint.relay import audit
+from hud_endpoint.relay.admission import Admission, client_address
 from hud_endpoint.service_token import require_service_token
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from hud_endpoint.metrics import Metrics
+    from hud_endpoint.relay.allowlist import Listed
     from hud_endpoint.relay.handler import ResultHandler
     from hud_endpoint.relay.oidc import Identity
     from hud_endpoint.settings import RelaySettings
@@ -29,24 +31,38 @@ _DISPATCH_BYTES = 16 * 1024
 
 def relay_operations(settings: RelaySettings, handler: ResultHandler, metrics: Metrics) -> list[Operation]:
     """Build the operations around the handler; each decision is counted, and audited where the caller is known."""
+    admission = Admission(settings.rate_limit_per_minute)
+    behind_proxy = bool(settings.forwarded_allow_ips)
 
     async def receive_callback(request: Request) -> Response:
         """Take a job's callback."""
         started = time.monotonic()
+        authorization = request.headers.get("authorization")
+        address, claim = client_address(request.scope, behind_proxy=behind_proxy), handler.claim(authorization)
         identity: Identity | None = None
+        listed: Listed | None = None
         try:
-            identity = await run_in_threadpool(handler.verify, request.headers.get("authorization"))
+            admission.check_stranger(address, claim)
+            identity = await run_in_threadpool(handler.verify, authorization)
             listed = await run_in_threadpool(handler.admit, identity)
+            admission.check_token(identity.token_id)
             body = await read_body(request, RELAY_BODY_BYTES)
             taken = await run_in_threadpool(handler.accept, identity, listed, body)
         except RefusedError as error:
-            metrics.record({"refusals": 1}, code=error.code)
+            if identity is not None and listed is not None:
+                admission.count_token(identity.token_id, error)
+                refusal = error
+            else:
+                refusal = admission.count_stranger(address, claim, error)
+            metrics.record({"refusals": 1}, code=refusal.code)
             if identity is not None:
-                audit.record(identity, "refused", code=error.code)
-            raise
+                audit.record(identity, "refused", code=refusal.code)
+            raise refusal from None
         finally:
             metrics.record({"latency": time.monotonic() - started})
         metrics.record({"callbacks": 1}, outcome=taken.body["outcome"])
+        if taken.body["outcome"] in ("duplicate", "ignored"):
+            admission.count_token(identity.token_id)
         audit.record(identity, taken.body["outcome"], key=taken.body.get("dynamoKey", ""))
         return as_json(taken.body, taken.status_code)
 

@@ -1,6 +1,6 @@
 """The Result Handler: the steps between a callback and HUD, in the order that gives strangers the least.
 
-Identity, then allowlist, then rate, then the body, then the dispatch record; what passes is made durable before it is
+Identity, then allowlist, then the body, then the dispatch record, then rate; what passes is made durable before it is
 forwarded or answered. The first step that fails answers, and nothing is written.
 """
 
@@ -19,6 +19,7 @@ from hud_endpoint.errors import RefusedError
 from hud_endpoint.events import is_self_reported
 from hud_endpoint.links import UPSTREAM, backend_path, pull_request_path
 from hud_endpoint.logs import bind
+from hud_endpoint.relay.admission import Claim
 from hud_endpoint.relay.checks import check_event, check_run, is_deferred, with_attempt
 from hud_endpoint.relay.dispatch import check_callback_token, sign_callback_token
 from hud_endpoint.relay.envelope import Accepted, with_record
@@ -93,10 +94,19 @@ class ResultHandler:
         """Return who calls. Raises RefusedError (401, 503)."""
         return self._verifier.verify(authorization)
 
+    def claim(self, authorization: str | None) -> Claim:
+        """Return whom a token names, unverified: good for who has to wait, and for nothing else."""
+        source, repo = self._verifier.claimed_source(authorization)
+        try:
+            self._allowlist.entry(repo)
+        except RefusedError:
+            return Claim(source, is_listed=False)
+        return Claim(source, is_listed=True)
+
     def admit(self, identity: Identity) -> Listed:
-        """Return what the allowlist has of the caller, and count the call. Raises RefusedError (403, 429)."""
+        """Return what the allowlist has of the caller. Raises RefusedError (403, 429)."""
         listed = self._allowlist.entry(identity.repo)
-        self._limiter.take(identity.repo, self._clock())
+        self._limiter.check(identity.repo, self._clock())
         return listed
 
     def accept(self, identity: Identity, listed: Listed, body: bytes) -> CallbackResponse:
@@ -169,9 +179,11 @@ class ResultHandler:
     def _make_durable(self, accepted: Accepted, known: Known) -> Entry | None:
         """Write the callback's step, its token's binding and its outbox entry at once; None for a duplicate.
 
-        Raises RefusedError: 401 `replayed_token`, 403 `repo_id_changed`, 409 for what differs from an earlier step.
+        Raises RefusedError: 401 `replayed_token`, 403 `repo_id_changed`, 409 for what differs from an earlier step, 429
+        `rate_limited` for more new steps than the repo may take.
         """
         claim, now = accepted.claim, accepted.received_at
+        counted = False
         for attempt in range(_TRIES):
             if attempt:
                 time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - spreads load, guards nothing
@@ -179,6 +191,10 @@ class ResultHandler:
                 check_ids(accepted.identity, accepted.listed, known.pin)
             record, token = known.job, known.token.bind(accepted.key)
             job, step = advance(self._with_waiting_completion(record.job, accepted), claim, now)
+            if step is Step.FORWARD and not counted:  # what is refused, or said again, costs the repo nothing
+                run = accepted.identity.run_key if accepted.identity.reports_whole_run else ""
+                self._limiter.take(accepted.identity.repo, self._clock(), run)
+                counted = True
             new_conflict = step is Step.CONFLICT and job.conflicts != record.job.conflicts
             if step in (Step.DUPLICATE, Step.CONFLICT, Step.OTHER_JOB) and not new_conflict:
                 if known.token != token:

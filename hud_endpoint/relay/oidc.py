@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import jwt
+import orjson
 from jwt.utils import base64url_decode
 
 from hud_endpoint.errors import RefusedError
@@ -62,6 +63,11 @@ class Identity:
             return hashlib.sha256(f"{self.token_id}#{key}".encode()).hexdigest()
         return self.token_id
 
+    @property
+    def run_key(self) -> str:
+        """Name the run among all runs of the issuer."""
+        return f"{self.repository_id}#{self.run_id}"
+
 
 class Verifier:
     """Verifies tokens of a fixed list of issuers.
@@ -97,6 +103,26 @@ class Verifier:
         claims = self._claims(token)
         issuer = self._issuers[claims["iss"]]
         return _identity(issuer, claims, self._resolve_repo(issuer, claims), token)
+
+    def claimed_source(self, authorization: str | None) -> tuple[str, str]:
+        """Return who a token claims to come from and the repo that this would be, both "" where it says nothing.
+
+        Nothing is verified: anybody can write such a token.
+        """
+        token = (authorization or "").partition(" ")[2].strip()
+        if len(token) > MAX_TOKEN_BYTES:
+            return "", ""
+        try:
+            claims = orjson.loads(base64url_decode(token.split(".")[1]))
+            issuer = self._issuers[claims["iss"]]
+            source = claims[issuer.profile.repo] if issuer.profile.repo else pipeline_id(issuer.profile, claims)
+        except (LookupError, ValueError, TypeError):
+            return "", ""
+        source = str(source)[:300]
+        if issuer.profile.repo:
+            return source.lower(), source
+        pipeline = self._pipelines(issuer.url, source)
+        return f"{issuer.url} {source}", pipeline.repo if pipeline else ""
 
     def _claims(self, token: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_BYTES:

@@ -100,7 +100,11 @@ INPUTS = (
         "the run; a run that another one started passes it on.",
     ),
     Input("callback-url", CALLBACK_URL, "The relay that takes the report."),
-    Input("audience", AUDIENCE, "The audience of the OIDC token; only for a relay of your own."),
+    Input(
+        "audience",
+        AUDIENCE,
+        "What the OIDC token is made for, as your relay asks for it (`OIDC_AUDIENCE`); the default is production's.",
+    ),
     Input("max-time", "10", "Seconds for one request; all of them together take `max-time` x (`retries` + 1) at most."),
     Input("retries", "3", "How often a request is repeated after a broken connection, 408, 429 or 5xx."),
     Input("fail-on-error", "false", "`true` lets a report that could not be delivered fail the job."),

@@ -235,9 +235,10 @@ TEMPLATES: dict[str, Template] = {
     ),
     "rate_limited": Template(
         "error",
-        "The relay limits how often this repository may report",
+        "The relay asks for fewer calls",
         "It answered 429 (attempts: {attempts}; Retry-After: {wait}): {detail}",
-        "Raise `retries` and `max-time`, or report fewer jobs at a time (`scope: workflow` makes one record of a run).",
+        "Where refused calls are the reason, mend what the sentence names. Else raise `retries` and `max-time`, or "
+        "report fewer jobs at a time (`scope: workflow` makes one record of a run).",
     ),
     "server_error": Template(
         "error",

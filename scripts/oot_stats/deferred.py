@@ -184,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     which_run.add_arguments(posting)
     posting.add_argument("--left", type=Path, default=Path("left.jsonl"), metavar="FILE")
     posting.add_argument("--callback-url", default=CALLBACK_URL, help="the relay (default: production's)")
-    posting.add_argument("--audience", default=AUDIENCE, help="of the OIDC token; only for a relay of your own")
+    posting.add_argument("--audience", default=AUDIENCE, help="of the OIDC token, as the relay asks for it")
     posting.set_defaults(work=post)
     options = parser.parse_args(argv)
     try:

@@ -70,6 +70,33 @@ def later(name: str, seconds: float) -> Make:
     return lambda issuer: issuer.sign(issuer.claims(**{name: int(time.time() + seconds)}))
 
 
+PAYLOADS: list[object] = [
+    *(None, 1, "text", [], {}, {"iss": None}, {"iss": []}, {"iss": {}}, {"iss": 1}, {"iss": ""}),
+    *({"iss": "{url}"}, {"iss": "{url}", "repository": None}, {"iss": "{url}", "repository": ["spec/backend"]}),
+    *({"iss": "{url}", "repository": {"a": 1}}, {"iss": "{url}", "repository": "x" * 9000}, {"repository": "o/r"}),
+    *(
+        {"iss": "{url}", "repository": "\ud800"},
+        {"iss": "{url}", "project_id": []},
+        {"iss": "{url}", "project_id": None},
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+@pytest.mark.parametrize("payload", PAYLOADS, ids=range(len(PAYLOADS)))
+def test_what_a_token_claims_unverified_is_read_without_an_error(
+    web: Web, session: requests.Session, kind: str, payload: object
+) -> None:
+    """It decides who has to wait, before anything is proven."""
+    issuer = Issuer(web, "main", kind=kind)
+    body = json.dumps(payload).replace("{url}", issuer.url).encode()
+    token = f"{segment({'alg': 'none'})}.{segment(body)}."
+    for header in (f"Bearer {token}", token, f"Bearer {token[:-9]}", f"Bearer a.{'é' * 9}.c", "Bearer a", None):
+        source, repo = Verifier([issuer.setting], AUDIENCE, session).claimed_source(header)
+        assert len(source) <= 400
+        assert isinstance(repo, str)
+
+
 FORGED: dict[str, Make] = {
     "alg none": lambda issuer: unsigned(issuer, "none"),
     "alg None": lambda issuer: unsigned(issuer, "None"),

@@ -134,3 +134,39 @@ def test_a_table_that_does_not_answer_is_no_fault_of_the_callers(
     with pytest.raises(RefusedError) as caught:
         RateLimiter(client, "nowhere", 100).take(repo(), NOW)
     assert caught.value.code == "store_unavailable"
+
+
+def shut_out(limiter: RateLimiter, name: str, run: str) -> bool:
+    try:
+        limiter.take(name, NOW, run)
+    except RefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("per_minute", [1, 4, 100])
+def test_one_run_that_reports_for_many_jobs_leaves_a_quarter_to_the_others(
+    dynamodb: DynamoDBClient, relay_table: str, per_minute: int
+) -> None:
+    limiter, name = RateLimiter(dynamodb, relay_table, per_minute), repo()
+    greedy = [shut_out(limiter, name, "pipeline#1") for _ in range(per_minute * 2)]
+    assert greedy.count(False) == max(1, per_minute * 3 // 4)
+    others = [shut_out(limiter, name, "pipeline#2") for _ in range(per_minute)]
+    assert others.count(False) == per_minute - greedy.count(False)
+
+
+def test_a_repo_that_was_told_to_wait_is_told_so_again_without_asking_anybody(
+    dynamodb: DynamoDBClient, relay_table: str
+) -> None:
+    limiter, name, other = RateLimiter(dynamodb, relay_table, 2), repo(), repo()
+    for _ in range(2):
+        limiter.check(name, NOW)
+        limiter.take(name, NOW)
+    limiter.check(name, NOW)  # nobody has been told yet
+    assert retry_after(limiter, name, NOW) == 30
+    with pytest.raises(RefusedError, match="try again after 30 s") as caught:
+        limiter.check(name.upper(), NOW)
+    assert (caught.value.code, caught.value.retry_after) == ("rate_limited", 30)
+    limiter.check(other, NOW)
+    limiter.check(name, NOW + 30)
+    assert retry_after(limiter, name, NOW + 30) is None
