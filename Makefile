@@ -2,6 +2,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 PY := .venv/bin/python
+OOT_HUD := $(PY) -m oot_ops
 export PYTHONPATH := $(CURDIR):$(CURDIR)/scripts
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 .DEFAULT_GOAL := help
@@ -11,16 +12,16 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## Take one real result from a job to the dashboard, and stay up (JUNIT=glob: your own reports)
-	@$(PY) -m oot_local.demo $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
+	@$(OOT_HUD) demo $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
 
 smoke: setup ## The demo as a check: exits 0 only if the result was read back from ClickHouse
-	@$(PY) -m oot_local.demo --exit $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
+	@$(OOT_HUD) demo --exit $(if $(JUNIT),--junit '$(JUNIT)') $(ARGS)
 
 up: setup ## Run the local stack in the foreground (ARGS='--hud-port 8080')
-	@$(PY) -m oot_local.stack up $(ARGS)
+	@$(OOT_HUD) up $(ARGS)
 
 down: setup ## Stop a stack that runs elsewhere
-	@$(PY) -m oot_local.stack down $(ARGS)
+	@$(OOT_HUD) down $(ARGS)
 
 test: lint unit ## Every check and every test
 
@@ -41,9 +42,9 @@ bench: setup ## Measure the design's budgets on this machine (ARGS=--quick)
 	@$(PY) -m benchmarks $(ARGS)
 
 schema: setup ## Write the JSON Schemas of the wire contract to docs/schema
-	$(PY) -m oot_ops.export_schema docs/schema
+	$(OOT_HUD) export-schema docs/schema
 
-dist: setup .venv/release/.installed ## Build a release into dist/: source, Lambda zip, SBOM, checksums (ARGS='--tag v0.1.0')
+dist: setup .venv/release/.installed ## Build a release into dist/: source, wheel, Lambda zip, SBOM, checksums (ARGS='--tag v0.1.0')
 	@$(PY) -m oot_ops.build_release --cyclonedx .venv/release/bin/cyclonedx-py $(ARGS)
 
 audit: .venv/release/.installed ## Look our locked packages up in the public lists of vulnerabilities (needs the internet)
@@ -60,11 +61,12 @@ lock: ## Lock the newest versions that pyproject.toml and package.json allow
 
 setup: .venv/.installed node_modules/.installed
 
-.venv/.installed: requirements-dev.txt
+.venv/.installed: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oot-hud needs Python 3.11 or newer, and this is " + sys.version.split()[0] + ": call make PYTHON=/path/to/python3.11")'
 	@echo "Setting up .venv (about a minute, once) …"
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@$(PIP_INSTALL) requirements-dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/release/.installed: requirements-release.txt | .venv/.installed
@@ -78,5 +80,5 @@ node_modules/.installed: package-lock.json requirements-node.txt | .venv/.instal
 	@touch $@
 
 clean: ## Remove what make made: .venv, node_modules, .local and caches
-	@test ! -e .local/stack.lock || ! $(PY) -m oot_local.stack down 2>/dev/null || true
+	@test ! -e .local/stack.lock || ! $(OOT_HUD) down 2>/dev/null || true
 	rm -rf .venv node_modules .local dist .mypy_cache .ruff_cache .hypothesis .pytest_cache

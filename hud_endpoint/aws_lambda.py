@@ -2,7 +2,7 @@
 
 `relay_handler`, `results_handler` and `pages_handler` answer API Gateway or a function URL; `hud_handler` is the last
 two in one. `sweep_handler` and `outbox_handler` are for schedules, once a minute each: they do what the relay's worker
-and `oot_ops.sweep` do on a server.
+and `oot-hud sweep` do on a server.
 
 A handler is built when it is first named, which Lambda's runtime does while it starts a function: each function pays
 for its own parts, in the start-up phase, and a wrong setting ends the start with a sentence in the log.
@@ -55,8 +55,8 @@ def _http(name: str) -> Handler:
 
 def _sweep() -> Handler:
     from hud_endpoint import aws
+    from hud_endpoint.contract import RELAY_TABLE
     from hud_endpoint.relay.stores import RelayStores
-    from hud_endpoint.settings import RELAY_TABLE
 
     sweeper = RelayStores.of(aws.patient_dynamodb(), os.environ.get("RELAY_TABLE") or RELAY_TABLE).sweeper
 

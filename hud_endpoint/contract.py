@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 RESULTS_TABLE = "torchci-oot-workflow-job"
+RELAY_TABLE = "torchci-oot-relay"
 AUDIENCE = "pytorch-cross-repo-ci-relay"
 
 HUD_BODY_BYTES = 2 * 1024 * 1024

@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from hud_endpoint.contract import AUDIENCE, RESULTS_TABLE
+from hud_endpoint.contract import AUDIENCE, RELAY_TABLE, RESULTS_TABLE
 from hud_endpoint.logs import hide
 from hud_endpoint.metrics import Exporter  # noqa: TC001 - pydantic reads it at run time
 from hud_endpoint.secret_settings import SecretError, secret_settings
 from hud_endpoint.wire_types import Repo  # noqa: TC001 - pydantic reads it at run time
 
-RELAY_TABLE = "torchci-oot-relay"
 GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
 ISSUER_KINDS = ("github", "buildkite", "gitlab")
 LONGEST_JOB_SECONDS = 7 * 24 * 3600  # the relay remembers jobs for 14 days

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +13,9 @@ import pytest
 from hypothesis import settings
 
 from hud_endpoint.clickhouse.connection import connect
+from hud_endpoint.contract import RELAY_TABLE
 from oot_local import stack as local
-from oot_ops.create_tables import RELAY_TABLE, dynamodb_tables
+from oot_ops.create_tables import dynamodb_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
 
 # Child processes find the same packages as the tests, whatever their folder is.
 os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(__file__).parents[1] / folder) for folder in (".", "scripts"))
+# So do shells that call `oot-hud`, whatever is installed.
+_BIN = tempfile.TemporaryDirectory(prefix="oot-hud-bin-")
+_SCRIPT = Path(_BIN.name, "oot-hud")
+_SCRIPT.write_text(
+    f'#!/bin/sh\nPYTHONPATH="{os.environ["PYTHONPATH"]}" exec "{sys.executable}" -m oot_ops "$@"\n', encoding="utf-8"
+)
+_SCRIPT.chmod(0o755)
+os.environ["PATH"] = os.pathsep.join((_BIN.name, os.environ["PATH"]))
 settings.register_profile("default", deadline=None, derandomize=True)  # the same examples on every machine
 settings.load_profile("default")
 

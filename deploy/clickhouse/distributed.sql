@@ -1,13 +1,13 @@
 -- The same tables under the same names on nodes that do not hold them, so that queries need not know where they are.
 --
--- All of the data is in one shard, with as many replicas as you like: create_tables --target cluster --cluster oot, where
+-- All of the data is in one shard, with as many replicas as you like: oot-hud tables --target cluster --cluster oot, where
 -- `oot` is that shard in remote_servers. One shard is enough: docs/capacity.md has 180 GB for a thousand backends. Run
 -- this on the nodes of other shards, or on nodes that only answer queries; `oot` must be known there as well:
 --   clickhouse-client --queries-file deploy/clickhouse/distributed.sql
 --
 -- FINAL, by which every reader sees a job once, looks at each shard alone: all versions of a key must be in the same one.
 -- The sharding keys see to that, should `oot` ever have more than one; the rollups and views do not, so don't.
--- Replicators, verify and create_tables talk to the nodes that hold the data: they delete rows and create tables, and an
+-- Replicators, verify and tables talk to the nodes that hold the data: they delete rows and create tables, and an
 -- insert through these is answered before it is durable, unless distributed_foreground_insert = 1. After an upgrade that
 -- adds columns, drop these tables (they hold nothing) and run this again.
 CREATE DATABASE IF NOT EXISTS oot;

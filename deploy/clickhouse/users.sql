@@ -1,4 +1,4 @@
--- Two users: one that writes and one that the pages read with. Run it once, as an administrator, after create_tables;
+-- Two users: one that writes and one that the pages read with. Run it once, as an administrator, after `oot-hud tables`;
 -- again, it changes nothing but adds what a newer release needs. ClickHouse 25.8 or later.
 --   clickhouse-client --param_writer_password=… --param_reader_password=… --queries-file deploy/clickhouse/users.sql
 -- On a cluster of your own, add ON CLUSTER to each statement. Then CLICKHOUSE_URL of HUD is
@@ -18,13 +18,13 @@ CREATE USER IF NOT EXISTS oot_hud_reader
 CREATE USER IF NOT EXISTS oot_hud_writer
     IDENTIFIED WITH sha256_password BY {writer_password:String};
 
--- The pages, HUD's saved queries and level_report.
+-- The pages, HUD's saved queries and level-report.
 GRANT SELECT ON default.oot_workflow_job TO oot_hud_reader;
 GRANT SELECT ON default.oot_test_failures TO oot_hud_reader;
 GRANT SELECT ON default.crcr_workflow_job TO oot_hud_reader;
 GRANT SELECT ON oot.* TO oot_hud_reader;
 
--- The replicators, backfill, verify, repair, dead_letters and doctor. DDL is the administrator's (create_tables).
+-- The replicators, backfill, verify, repair, dead-letters and doctor. DDL is the administrator's (tables).
 GRANT SELECT, INSERT ON default.oot_workflow_job TO oot_hud_writer;
 GRANT SELECT, INSERT, ALTER DELETE ON default.oot_replication_errors TO oot_hud_writer;
 GRANT SELECT ON default.oot_schema_version TO oot_hud_writer;

@@ -81,5 +81,5 @@ def _refuse_foreign_table(client: Client, database: str) -> None:
     if columns and "version" not in columns:
         raise MigrationError(
             f"{database}.oot_workflow_job exists and has no column `version`: it is not this project's. Rename it, run "
-            "this again, and bring its jobs over with `python -m oot_replicator.backfill`."
+            "this again, and bring its jobs over with `oot-hud backfill`."
         )

@@ -19,7 +19,7 @@ providers:                        # pipelines elsewhere, by their immutable ids,
 repo takes part in both. `id` is the repo's immutable id on GitHub, which its tokens must then carry.
 `nightly_on: [push]` lets its push runs report nightlies.
 
-`python -m oot_ops.check_allowlist FILE` says what is wrong with one.
+`oot-hud allowlist check FILE` says what is wrong with one.
 """
 
 from __future__ import annotations

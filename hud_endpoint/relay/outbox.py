@@ -1,7 +1,7 @@
 """What HUD has not taken yet: durable before the answer, retried with backoff for three days, then a dead letter.
 
 An entry leaves the outbox only when HUD has it. What HUD will never take is dead, and kept with its history for 30 days
-in which `python -m oot_ops.outbox` replays or drops it.
+in which `oot-hud outbox` replays or drops it.
 """
 
 from __future__ import annotations

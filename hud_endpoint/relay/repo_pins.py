@@ -1,7 +1,7 @@
 """Which repo a name stands for: its immutable ids, pinned when a result of it is first accepted.
 
 Names are free again after a rename or a deletion; ids are not. A token with the name and other ids is refused until an
-operator releases the pin (`oot_ops.repo_pins`), or the allowlist names the new `id`. Repos of pipelines elsewhere have
+operator releases the pin (`oot-hud repo-pins`), or the allowlist names the new `id`. Repos of pipelines elsewhere have
 no pin: the allowlist maps their immutable ids already.
 https://docs.github.com/actions/reference/security/oidc
 """

@@ -1,5 +1,9 @@
 """One real result travels from a job to the dashboard, on the local stack: `make demo`, and `make smoke` as its check.
 
+    oot-hud demo                              # and stay up; Ctrl-C stops everything
+    oot-hud demo --junit 'reports/**/*.xml'   # with reports of your own
+    oot-hud demo --exit                       # the check: 0 only if the result was read back from ClickHouse
+
 The upstream's dispatch is registered; the real `actions/report-result` runs step by step, as GitHub runs it, around
 a real pytest suite (or around reports of your own: `--junit`); the row is read back from ClickHouse and compared
 with what the job said. Any broken hop ends it with exit code 1 and a sentence that names the hop.
@@ -7,7 +11,6 @@ with what the job said. Any broken hop ends it with exit code 1 and a sentence t
 
 from __future__ import annotations
 
-import argparse
 import glob
 import shutil
 import sys
@@ -33,6 +36,7 @@ from oot_local.state import LocalError
 from oot_runner.junit import summarize
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from oot_local.actions.results import StepResult
@@ -225,13 +229,15 @@ def _look_at_page(told: dict[str, Any], repo: str) -> None:
         raise LocalError(f"The dashboard does not show {repo} on {path}.")
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("--junit", default="", metavar="GLOB", help="report your own JUnit XML instead of the sample's")
     parser.add_argument("--exit", action="store_true", help="no sample history, and stop after the check (make smoke)")
     stack.add_arguments(parser)
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     # The check has a folder of its own, so that it never meets a stack that somebody is looking at.
     temporary = tempfile.TemporaryDirectory(prefix="oot-hud-smoke-") if options.exit else nullcontext(options.dir)
     stack.stop_on_sigterm()
@@ -263,7 +269,3 @@ def _demo(running: Stack, story: Story, junit: str, *, stay: bool) -> int:
         print(f"{running.table()}\n\nOpen {running.state['hud_url']}/oot — Ctrl-C stops everything.")
         stack.supervise(running)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

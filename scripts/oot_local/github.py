@@ -2,8 +2,8 @@
 
 Its REST API of runs, jobs and artifacts is in `github_actions`.
 
-    python -m oot_local.github mint --repo org/name [--claim run_id=240 ...]      # prints a token
-    python -m oot_local.github dispatch --repo org/name --pr 1 --sha SHA          # prints the client_payload
+    oot-hud github mint --repo org/name [--claim run_id=240 ...]      # prints a token
+    oot-hud github dispatch --repo org/name --pr 1 --sha SHA          # prints the client_payload
 
 Tokens carry GitHub's own claim set: https://docs.github.com/actions/reference/security/oidc. The token endpoint
 behaves like the one behind ACTIONS_ID_TOKEN_REQUEST_URL.
@@ -232,9 +232,8 @@ def _serve(options: argparse.Namespace) -> None:
     uvicorn.run(make_app(issuer), host="127.0.0.1", port=options.port, log_level="warning")
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     local = argparse.ArgumentParser(add_help=False)
     local.add_argument("--dir", type=Path, default=state.DEFAULT_DIR, help="the stack's state folder (default: .local)")
@@ -257,14 +256,12 @@ def main() -> int:
     serve.add_argument("--port", type=int, required=True)
     serve.set_defaults(run=_serve)
 
-    options = parser.parse_args()
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     try:
         options.run(options)
     except state.LocalError as error:
         print(f"github: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,7 +1,7 @@
 """The local stack: every component of the design, real, on 127.0.0.1 and free ports, supervised until Ctrl-C.
 
-    python -m oot_local.stack up [--hud-port 8080 ...]     # stays in the foreground; `make up`
-    python -m oot_local.stack down                         # from elsewhere; `make down`
+    oot-hud up [--hud-port 8080 ...]     # stays in the foreground; `make up`
+    oot-hud down                         # from elsewhere; `make down`
 
 It always starts empty. These variables put a real service in the place of a component: AWS_ENDPOINT_URL,
 CLICKHOUSE_URL, OIDC_ISSUERS, HUD_API_URL (with HUD_API_TOKEN).
@@ -9,7 +9,6 @@ CLICKHOUSE_URL, OIDC_ISSUERS, HUD_API_URL (with HUD_API_TOKEN).
 
 from __future__ import annotations
 
-import argparse
 import os
 import secrets
 import shutil
@@ -27,13 +26,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from hud_endpoint.clickhouse.migrations import MigrationError
-from hud_endpoint.contract import RESULTS_TABLE
+from hud_endpoint.contract import RELAY_TABLE, RESULTS_TABLE
 from oot_local import state
 from oot_local.processes import READY_SECONDS, Process, free_port
 from oot_local.state import LocalError
 from oot_ops import create_tables
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
 
 COMPONENTS = ("aws", "clickhouse", "github", "relay", "hud")
@@ -104,7 +104,7 @@ class Stack:
             stores.append(self._python("clickhouse", argv, env, _answers(f"{clickhouse_url}/ping")))
         servers = []
         if not mine.get("OIDC_ISSUERS"):
-            argv = ["-m", "oot_local.github", "serve", "--port", str(ports["github"])]
+            argv = ["-m", "oot_ops", "github", "serve", "--port", str(ports["github"])]
             servers.append(self._python("github", argv, env, _answers(f"{github_url}/.well-known/jwks")))
         servers.append(self._server("relay", ports["relay"], env))
         if not mine.get("HUD_API_URL"):
@@ -114,8 +114,8 @@ class Stack:
         for store in stores:
             store.wait_ready(deadline)
         _create_tables(aws_url, clickhouse_url)
-        replicator = self._python("replicator", ["-m", "oot_replicator.dynamo_to_clickhouse"], env, lambda: True)
-        sweeper = self._python("sweeper", ["-m", "oot_ops.sweep", "--every", "60"], env, lambda: True)
+        replicator = self._python("replicator", ["-m", "oot_ops", "replicate"], env, lambda: True)
+        sweeper = self._python("sweeper", ["-m", "oot_ops", "sweep", "--every", "60"], env, lambda: True)
         self._start(replicator, sweeper)
         for server in servers:
             server.wait_ready(deadline)
@@ -131,7 +131,7 @@ class Stack:
             "sample_repo": SAMPLE_REPO,
             "tables": {
                 "results": RESULTS_TABLE,
-                "relay": create_tables.RELAY_TABLE,
+                "relay": RELAY_TABLE,
                 "replicator": create_tables.REPLICATOR_TABLE,
                 "clickhouse": "default.oot_workflow_job",
             },
@@ -300,46 +300,19 @@ def _answers(url: str) -> Callable[[], bool]:
     return probe
 
 
-def _up(options: argparse.Namespace) -> None:
+def main(options: argparse.Namespace) -> int:
+    """Run `oot-hud up` and return its exit code."""
     started = time.monotonic()
     stop_on_sigterm()
-    with running(options.dir, chosen_ports(options)) as stack:
-        print(f"The local stack is up after {time.monotonic() - started:.1f} s; Ctrl-C stops it.\n\n{stack.table()}\n")
-        supervise(stack)
-
-
-def _down(options: argparse.Namespace) -> None:
-    pid = state.read(options.dir)["pid"]
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 20
-    while state.is_running(options.dir):
-        if time.monotonic() > deadline:
-            raise LocalError(f"The stack (pid {pid}) did not stop within 20 s: its logs are in {options.dir / 'logs'}.")
-        time.sleep(0.05)
-    print("The local stack is down.")
-
-
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="start everything and stay in the foreground")
-    add_arguments(up)
-    up.set_defaults(run=_up)
-    down = commands.add_parser("down", help="stop a stack that runs elsewhere")
-    down.add_argument("--dir", type=Path, default=state.DEFAULT_DIR, help="state folder (default: .local)")
-    down.set_defaults(run=_down)
-    options = parser.parse_args()
     try:
-        options.run(options)
+        with running(options.dir, chosen_ports(options)) as stack:
+            seconds = time.monotonic() - started
+            print(f"The local stack is up after {seconds:.1f} s; Ctrl-C stops it.\n\n{stack.table()}\n")
+            supervise(stack)
     except LocalError as error:
-        print(f"stack: {error}", file=sys.stderr)
+        print(f"up: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stack: stopped before it was up", file=sys.stderr)
+        print("up: stopped before it was up", file=sys.stderr)
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

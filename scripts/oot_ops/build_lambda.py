@@ -21,15 +21,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "3.13"
 ARCHITECTURES = {"arm64": "aarch64", "x86_64": "x86_64"}
-CODE = (ROOT / "hud_endpoint", ROOT / "scripts" / "oot_replicator")
 LEFT_OUT = frozenset(
     {
         *("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six"),  # in Lambda's runtime
         *("uvicorn", "click", "h11", "httptools", "uvloop", "prometheus-client"),  # a server's; Lambda is the server
         *("pygithub", "pynacl", "isal"),  # upload-test-stats runs on GitHub
-        *("pycparser", "tzdata"),  # for building cffi; for Windows
+        *("argcomplete", "pycparser", "tzdata"),  # for a shell; for building cffi; for Windows
     }
 )
+OURS_LEFT_OUT = frozenset({"oot_local", "oot_runner", "oot_stats", "report_result.py", "upload_artifacts.py"})
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can tell
 _MADE_BY_INSTALLING = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
 
@@ -52,11 +52,18 @@ def build(target: Path, *, architecture: str = "arm64", python: str = PYTHON) ->
         lock = Path(scratch) / "requirements.txt"
         lock.write_text(requirements((ROOT / "requirements.txt").read_text()))
         _install(lock, folder, ARCHITECTURES[architecture], python)
+        _pip(
+            [
+                "install",
+                "--no-deps",
+                "--no-index",
+                "--no-compile",
+                "--target",
+                str(folder),
+                str(build_wheel(Path(scratch))),
+            ]
+        )
         files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()}
-        for package in CODE:
-            files |= {
-                file.relative_to(package.parent).as_posix(): file for file in package.rglob("*") if file.is_file()
-            }
         target.parent.mkdir(parents=True, exist_ok=True)
         write_zip(target, {name: file for name, file in files.items() if _is_wanted(name)})
     return hashlib.sha256(target.read_bytes()).hexdigest()
@@ -72,20 +79,34 @@ def write_zip(target: Path, files: dict[str, Path]) -> None:
             archive.writestr(info, files[name].read_bytes())
 
 
+def build_wheel(folder: Path) -> Path:
+    """Build the project's wheel with the locked build packages, and return its path. Raises BuildError."""
+    _pip(["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(ROOT)])
+    (wheel,) = folder.glob("oot_hud-*.whl")
+    return wheel
+
+
 def _install(lock: Path, folder: Path, machine: str, python: str) -> None:
     platforms = [f"--platform={kind}_{machine}" for kind in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    command += ["--no-deps", "--require-hashes", "--only-binary=:all:", f"--python-version={python}", *platforms]
-    command += ["--target", str(folder), "--requirement", str(lock)]
+    command = ["install", "--no-compile", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    command += [f"--python-version={python}", *platforms, "--target", str(folder), "--requirement", str(lock)]
+    try:
+        _pip(command)
+    except BuildError as error:
+        raise BuildError(f"pip could not install the packages for Python {python} on {machine}:\n{error}") from None
+
+
+def _pip(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        told = "\n".join(line for line in done.stderr.splitlines() if line.startswith("ERROR"))[:2000]
-        raise BuildError(f"pip could not install the packages for Python {python} on {machine}:\n{told or done.stderr}")
+        errors = "\n".join(line for line in done.stderr.splitlines() if line.startswith("ERROR"))[:2000]
+        raise BuildError(errors or done.stderr)
 
 
 def _is_wanted(name: str) -> bool:
     parts = name.split("/")
-    if "__pycache__" in parts or parts[0] == "bin":
+    if "__pycache__" in parts or parts[0] == "bin" or parts[0] in OURS_LEFT_OUT:
         return False
     return not (parts[0].endswith(".dist-info") and parts[-1] in _MADE_BY_INSTALLING)
 

@@ -1,4 +1,4 @@
-"""Builds what a release publishes into dist/: source archive, Lambda zip, SBOM, checksums and release notes.
+"""Builds what a release publishes into dist/: source archive, wheel, Lambda zip, SBOM, checksums and release notes.
 
 python -m oot_ops.build_release --tag v0.1.0     # refuses a tag that is not the version, or not in CHANGELOG.md
 python -m oot_ops.build_release                  # a trial: the same files, of the commit that is checked out
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from hud_endpoint import __version__
-from oot_ops.build_lambda import ROOT, BuildError, build
+from oot_ops.build_lambda import ROOT, BuildError, build, build_wheel
 
 TAG = re.compile(r"v\d+\.\d+\.\d+")
 
@@ -52,7 +52,7 @@ def write_source(target: Path, name: str) -> None:
 
 def write_checksums(folder: Path) -> None:
     """Write SHA256SUMS over the folder's files, as sha256sum reads it."""
-    files = sorted(file for file in folder.iterdir() if file.suffix in {".gz", ".zip", ".json"})
+    files = sorted(file for file in folder.iterdir() if file.suffix in {".gz", ".json", ".whl", ".zip"})
     lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
     (folder / "SHA256SUMS").write_text("".join(lines))
 
@@ -80,6 +80,7 @@ def main() -> int:
         changelog = (ROOT / "CHANGELOG.md").read_text()
         version = check_tag(options.tag, __version__, changelog) if options.tag else "trial"
         write_source(out / f"oot-hud-{version}.tar.gz", f"oot-hud-{version}")
+        build_wheel(out)
         build(out / "oot-hud-lambda.zip")
         sbom = [options.cyclonedx, "requirements", "--output-reproducible", "--pyproject", "pyproject.toml"]
         _run([*sbom, "-o", str(out / "sbom.cdx.json"), "requirements.txt"])

@@ -1,8 +1,8 @@
 """What a load costs and where its limits are: the arithmetic behind docs/capacity.md.
 
-python -m oot_ops.capacity                                   # 1,000 backends x 50 jobs x 300 PRs a day
-python -m oot_ops.capacity --backends 40 --jobs 12 --prs 250
-python -m oot_ops.capacity --json
+oot-hud capacity                                   # 1,000 backends x 50 jobs x 300 PRs a day
+oot-hud capacity --backends 40 --jobs 12 --prs 250
+oot-hud capacity --json
 
 Sizes and times are the assumptions below, each with where it comes from. Prices are us-east-1's list prices in USD,
 on demand, without free tiers; a month has 30 days.
@@ -188,9 +188,8 @@ def report(plan: Plan) -> str:
     return "\n".join(rows)
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     usual = Plan()
     parser.add_argument("--backends", type=int, default=usual.backends)
     parser.add_argument("--jobs", type=int, default=usual.jobs, help=f"of a backend for a PR (default: {usual.jobs})")
@@ -199,18 +198,16 @@ def main() -> int:
     parser.add_argument("--item-kb", type=float, default=usual.item_kb, help="size of a job record")
     parser.add_argument("--retention-days", type=int, default=usual.retention_days)
     parser.add_argument("--json", action="store_true", help="figures for a program")
-    options = vars(parser.parse_args())
-    as_json = options.pop("json")
-    plan = Plan(**options)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    plan = Plan(**{name: value for name, value in vars(options).items() if name != "json"})
     if min(plan.backends, plan.jobs, plan.prs, plan.retention_days) < 1 or plan.peak < 1 or plan.item_kb <= 0:
-        parser.error("every figure must be positive, and the peak at least 1")
-    if as_json:
+        raise argparse.ArgumentError(None, "every figure must be positive, and the peak at least 1")
+    if options.json:
         figures = {"plan": asdict(plan), "limits": [line._asdict() for line in limits(plan)], "usd": costs(plan)}
         print(json.dumps(figures, indent=2))
     else:
         print(report(plan))
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,6 +1,6 @@
 """Checks an allowlist before it is merged or deployed, with the relay's own reader.
 
-    python -m oot_ops.check_allowlist .github/allowlist.yml
+    oot-hud allowlist check .github/allowlist.yml
 
 Prints every problem as FILE:LINE: message and exits 1; else counts the repos of each level and exits 0. A file that
 can't be read exits 2.
@@ -26,22 +26,28 @@ providers:                                      # CI elsewhere, by ids that nobo
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hud_endpoint.relay.allowlist import AllowlistError, parse_allowlist
 
+if TYPE_CHECKING:
+    import argparse
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("file", metavar="FILE", help="the allowlist, YAML")
-    file = parser.parse_args().file
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    file = options.file
     try:
         allowlist = parse_allowlist(Path(file).read_bytes())
     except OSError as error:
-        print(f"check_allowlist: {file} can't be read: {error.strerror}", file=sys.stderr)
+        print(f"allowlist check: {file} can't be read: {error.strerror}", file=sys.stderr)
         return 2
     except AllowlistError as error:
         for line, message in error.problems:
@@ -49,7 +55,3 @@ def main() -> int:
         return 1
     print(f"{file}: {allowlist.summary()}")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

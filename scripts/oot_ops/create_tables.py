@@ -3,16 +3,15 @@
 ClickHouse's schema is a row of numbered files (hud_endpoint/clickhouse/schema); each is applied once, in order, and
 recorded in default.oot_schema_version. Tables of an earlier release, which recorded nothing, are taken over.
 
-python -m oot_ops.create_tables                       # AWS_ENDPOINT_URL and CLICKHOUSE_URL say where
-python -m oot_ops.create_tables --dry-run             # prints what it would create, on all three targets
-python -m oot_ops.create_tables --dry-run --target cloud
-python -m oot_ops.create_tables --only clickhouse --target cloud     # deploy/template.yaml makes the others
-python -m oot_ops.create_tables --check               # says what ClickHouse lacks; exits 1 if it lacks something
+oot-hud tables                       # AWS_ENDPOINT_URL and CLICKHOUSE_URL say where
+oot-hud tables --dry-run             # prints what it would create, on all three targets
+oot-hud tables --dry-run --target cloud
+oot-hud tables --only clickhouse --target cloud     # deploy/template.yaml makes the others
+oot-hud tables --check               # says what ClickHouse lacks; exits 1 if it lacks something
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -21,12 +20,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from hud_endpoint.clickhouse.ddl import Target, migrations, statements
 from hud_endpoint.clickhouse.migrations import MigrationError, apply, pending
-from hud_endpoint.contract import RESULTS_TABLE
+from hud_endpoint.contract import RELAY_TABLE, RESULTS_TABLE
 
 if TYPE_CHECKING:
+    import argparse
+
     from types_boto3_dynamodb.client import DynamoDBClient
 
-RELAY_TABLE = "torchci-oot-relay"
 REPLICATOR_TABLE = "torchci-oot-replicator"
 _NOTHING = "nothing, all there"
 
@@ -118,13 +118,12 @@ def check_clickhouse(url: str) -> int:
         lacking = [migration.name for migration in pending(client, migrations())]
     finally:
         client.close()
-    print(f"ClickHouse lacks {', '.join(lacking)}: run create_tables" if lacking else "ClickHouse is up to date")
+    print(f"ClickHouse lacks {', '.join(lacking)}: run `oot-hud tables`" if lacking else "ClickHouse is up to date")
     return 1 if lacking else 0
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("--dry-run", action="store_true", help="print the DDL, change nothing")
     parser.add_argument("--check", action="store_true", help="compare ClickHouse with the code, change nothing")
     parser.add_argument("--only", choices=("dynamodb", "clickhouse"), help="leave the other store alone")
@@ -133,7 +132,10 @@ def main() -> int:
     )
     parser.add_argument("--cluster", default="default", help="the cluster's name, for --target cluster")
     parser.add_argument("--retention-days", type=int, default=int(os.environ.get("RETENTION_DAYS", "100")))
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     if options.dry_run:
         print(json.dumps({"dynamodb": dynamodb_tables()}, indent=2))
         for target in [options.target] if options.target else get_args(Target):
@@ -160,15 +162,11 @@ def main() -> int:
             applied = create_clickhouse(url, options.target or "local", options.retention_days, options.cluster)
             done.append(f"ClickHouse: applied {', '.join(applied) or _NOTHING}")
     except MigrationError as error:
-        print(f"create_tables: {error}", file=sys.stderr)
+        print(f"tables: {error}", file=sys.stderr)
         return 1
     except (BotoCoreError, ClientError, ClickHouseError, ValueError) as error:
         told = " ".join(str(error).split())[:500]
-        print(f"create_tables: {told} (Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)", file=sys.stderr)
+        print(f"tables: {told} (Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)", file=sys.stderr)
         return 1
     print("; ".join(done))
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,17 +1,20 @@
-"""Writes the JSON Schemas of the wire contract, one file a model: `python -m oot_ops.export_schema DIR`.
+"""Writes the JSON Schemas of the wire contract, one file a model: `oot-hud export-schema DIR`.
 
 The text depends on nothing but the models, so a diff of docs/schema shows every change of the contract.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from hud_endpoint.contract import Callback, ConflictNote, Dispatch, RelayPayload
+
+if TYPE_CHECKING:
+    import argparse
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MODELS: dict[str, type[BaseModel]] = {
@@ -30,17 +33,16 @@ def schemas() -> dict[str, str]:
     }
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="made if it is missing")
-    folder: Path = parser.parse_args().folder
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():
         (folder / name).write_text(text, encoding="utf-8")
         print(folder / name)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

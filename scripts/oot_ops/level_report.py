@@ -1,9 +1,9 @@
 """Says for each backend whether its level fits what RFC-0050 asks, and what would, with the numbers.
 
-    python -m oot_ops.level_report                                # the last four weeks, as Markdown
-    python -m oot_ops.level_report --repo org/backend --json
-    python -m oot_ops.level_report --allowlist allowlist.yml      # also names who is listed and never reports
-    python -m oot_ops.level_report --pass-rate 0.95 --max-queue-minutes 20
+    oot-hud level-report                                # the last four weeks, as Markdown
+    oot-hud level-report --repo org/backend --json
+    oot-hud level-report --allowlist allowlist.yml      # also names who is listed and never reports
+    oot-hud level-report --pass-rate 0.95 --max-queue-minutes 20
 
 A week counts with --min-jobs judged jobs (success, failure, timed out; nightlies are left out). Suggested is: up from
 L2 when every week of the window counts and meets every criterion; down when the two newest weeks that count both miss
@@ -13,7 +13,6 @@ The numbers are a suggestion for people: nothing is changed. Reads CLICKHOUSE_UR
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -30,6 +29,7 @@ from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.relay.allowlist import AllowlistError, parse_allowlist
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Mapping
 
 _LEVELS = ("L1", "L2", "L3", "L4")
@@ -169,9 +169,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     usual = Thresholds()
     parser.add_argument("--weeks", type=int, default=4, choices=range(1, 14), metavar="N", help="default: 4, up to 13")
     parser.add_argument("--repo", help="one backend only")
@@ -184,7 +183,10 @@ def main() -> int:
     parser.add_argument("--max-queue-minutes", type=float, default=usual.queue / 60, help="median; default: 30")
     parser.add_argument("--min-jobs", type=int, default=usual.min_jobs, help=f"default: {usual.min_jobs}")
     parser.add_argument("--json", action="store_true", help="for programs")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     wanted = Thresholds(
         options.pass_rate,
         options.timeout_rate,
@@ -197,7 +199,7 @@ def main() -> int:
         client = connect(os.environ.get("CLICKHOUSE_URL", "http://127.0.0.1:8123"))
         rows = saved_queries.run(client, "oot_level_report", {"weeks": options.weeks})
     except (AllowlistError, OSError, ValueError, ClickHouseError) as error:
-        print(f"level_report: {' '.join(str(error).split())[:500]}", file=sys.stderr)
+        print(f"level-report: {' '.join(str(error).split())[:500]}", file=sys.stderr)
         return 1
     verdicts = list(_verdicts(rows, listed, wanted, options.weeks))
     if options.repo:
@@ -229,7 +231,3 @@ def _verdicts(
     for repo, level in listed.items():
         if repo.lower() not in seen and level != "L1":
             yield judge(repo, level, [], window=window)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,9 +1,9 @@
 """The relay's outbox, for operators: what HUD has not taken yet, and what it never will.
 
-    python -m oot_ops.outbox list [--dead] [--repo ORG/NAME] [--older-than 1h]
-    python -m oot_ops.outbox retry            # what waits is tried at once, not when its time has come
-    python -m oot_ops.outbox replay --repo ORG/NAME   # dead letters get three more days
-    python -m oot_ops.outbox drop --id ID     # dead letters are forgotten
+    oot-hud outbox list [--dead] [--repo ORG/NAME] [--older-than 1h]
+    oot-hud outbox retry            # what waits is tried at once, not when its time has come
+    oot-hud outbox replay --repo ORG/NAME   # dead letters get three more days
+    oot-hud outbox drop --id ID     # dead letters are forgotten
     ... --dry-run                                 # says what it would touch
 
 Reads AWS's usual environment, RELAY_TABLE and OUTBOX_BUCKET. The relay's worker does the sending.
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from hud_endpoint.contract import RELAY_TABLE
 from hud_endpoint.relay.bodies import S3Bodies
 from hud_endpoint.relay.outbox import DEAD, QUEUE, Entry, Outbox
-from oot_ops.create_tables import RELAY_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +39,8 @@ def _age(text: str) -> float:
     return float(told[1]) * _SECONDS[told[2]]
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("command", choices=("list", "retry", "replay", "drop"))
     parser.add_argument("--dead", action="store_true", help="list the dead letters instead of what waits")
     parser.add_argument("--repo", help="only this repo's")
@@ -51,9 +50,12 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="with drop: every dead letter")
     parser.add_argument("--history", action="store_true", help="show what happened at each try")
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be touched")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     if options.command == "drop" and not (options.repo or options.delivery_id or options.id or options.all):
-        parser.error("drop needs --repo, --delivery-id or --id; --all drops every dead letter")
+        raise argparse.ArgumentError(None, "drop needs --repo, --delivery-id or --id; --all drops every dead letter")
     bucket = os.environ.get("OUTBOX_BUCKET", "")
     try:
         bodies = S3Bodies(boto3.client("s3"), bucket) if bucket else None
@@ -90,7 +92,3 @@ def _done(options: argparse.Namespace) -> str:
     if options.dry_run:
         return f"would be touched by {options.command}"
     return "dropped" if options.command == "drop" else "due now; the relay's worker sends them"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

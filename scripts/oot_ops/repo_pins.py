@@ -1,8 +1,8 @@
 """Which repository each name stands for: the ids that the relay pinned when a repo first reported.
 
-    python -m oot_ops.repo_pins list
-    python -m oot_ops.repo_pins list --allowlist allowlist.yml    # how each repo on it is known
-    python -m oot_ops.repo_pins release --repo ORG/NAME --by YOU --why "made anew, see issue 12"
+    oot-hud repo-pins list
+    oot-hud repo-pins list --allowlist allowlist.yml    # how each repo on it is known
+    oot-hud repo-pins release --repo ORG/NAME --by YOU --why "made anew, see issue 12"
     ... --dry-run                                 # says what it would release
 
 A token with the name and other ids is refused (`repo_id_changed`) until its pin is released: make sure first that the
@@ -22,37 +22,39 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from hud_endpoint.contract import RELAY_TABLE
 from hud_endpoint.logs import set_up
 from hud_endpoint.relay import audit
 from hud_endpoint.relay.allowlist import AllowlistError, parse_allowlist
 from hud_endpoint.relay.repo_pins import RepoPins
-from oot_ops.create_tables import RELAY_TABLE
 
 if TYPE_CHECKING:
     from hud_endpoint.relay.allowlist import Allowlist
     from hud_endpoint.relay.repo_pins import RepoPin
 
 
-def main() -> int:
-    """Run from the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("command", choices=("list", "release"))
     parser.add_argument("--repo", metavar="ORG/NAME", help="only this repo's pins")
     parser.add_argument("--allowlist", metavar="FILE", help="with list: say of each repo on it how it is known")
     parser.add_argument("--by", default="", help="with release: who decided it, for the audit record")
     parser.add_argument("--why", default="", help="with release: the reason, for the audit record")
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be released")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     if options.command == "release" and not (options.repo and options.by and options.why):
-        parser.error("release needs --repo, --by and --why: the audit record holds them")
+        raise argparse.ArgumentError(None, "release needs --repo, --by and --why: the audit record holds them")
     set_up()
     try:
         allowlist = parse_allowlist(Path(options.allowlist).read_bytes()) if options.allowlist else None
     except OSError as error:
-        print(f"repo_pins: {options.allowlist} can't be read: {error.strerror}", file=sys.stderr)
+        print(f"repo-pins: {options.allowlist} can't be read: {error.strerror}", file=sys.stderr)
         return 2
     except AllowlistError as error:
-        print(f"repo_pins: {options.allowlist}: {error}", file=sys.stderr)
+        print(f"repo-pins: {options.allowlist}: {error}", file=sys.stderr)
         return 2
     try:
         pins = RepoPins(boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE))
@@ -67,7 +69,7 @@ def main() -> int:
             return 0
         return _release(pins, wanted, options)
     except (BotoCoreError, ClientError) as error:
-        print(f"repo_pins: the relay's table can't be used: {error}", file=sys.stderr)
+        print(f"repo-pins: the relay's table can't be used: {error}", file=sys.stderr)
         return 1
 
 
@@ -97,7 +99,7 @@ def _list_by_allowlist(allowlist: Allowlist, pins: list[RepoPin], repo: str | No
 
 def _release(pins: RepoPins, wanted: list[RepoPin], options: argparse.Namespace) -> int:
     if not wanted:
-        print(f"repo_pins: {options.repo} has no pin", file=sys.stderr)
+        print(f"repo-pins: {options.repo} has no pin", file=sys.stderr)
         return 1
     if options.dry_run:
         print("would be released")
@@ -116,7 +118,3 @@ def _line(pin: RepoPin) -> str:
 def _ids(pin: RepoPin) -> str:
     at = datetime.fromtimestamp(pin.pinned_at, UTC).isoformat(timespec="seconds")
     return f"repository {pin.repository_id}  owner {pin.repository_owner_id}  {pin.issuer}  since {at}"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,16 +1,15 @@
 """Times out the jobs that have been silent for too long, and names the dispatches that nobody answered.
 
-    python -m oot_ops.sweep                 # once, as cron or a schedule runs it
-    python -m oot_ops.sweep --dry-run       # says what it would do
-    python -m oot_ops.sweep --every 60      # stays, and sweeps each minute
-    python -m oot_ops.sweep --orphans       # lists the orphaned dispatches that are known
+    oot-hud sweep                 # once, as cron or a schedule runs it
+    oot-hud sweep --dry-run       # says what it would do
+    oot-hud sweep --every 60      # stays, and sweeps each minute
+    oot-hud sweep --orphans       # lists the orphaned dispatches that are known
 
 Reads AWS's usual environment and RELAY_TABLE. Two sweeps at once do no harm.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -22,23 +21,27 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from hud_endpoint.contract import RELAY_TABLE
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.logs import set_up
 from hud_endpoint.relay.stores import RelayStores
-from oot_ops.create_tables import RELAY_TABLE
 
 if TYPE_CHECKING:
+    import argparse
+
     from hud_endpoint.relay.dispatch import Recorded
     from hud_endpoint.relay.sweeper import Sweeper
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
     parser.add_argument("--every", type=float, metavar="SECONDS", help="stay, and sweep in this interval")
     parser.add_argument("--orphans", action="store_true", help="list the orphaned dispatches and do nothing else")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     set_up("WARNING")  # what it did is printed
     try:
         client, table = boto3.client("dynamodb"), os.environ.get("RELAY_TABLE", RELAY_TABLE)
@@ -76,7 +79,3 @@ def _sweep(sweeper: Sweeper, *, dry_run: bool) -> None:
 def _told(orphan: Recorded) -> str:
     dispatch, at = orphan.dispatch, datetime.fromtimestamp(orphan.at, UTC).isoformat(timespec="seconds")
     return f"{at} {dispatch.repo} {dispatch.event_type} #{dispatch.pr_number} {dispatch.sha} {dispatch.delivery_id}"
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,8 +1,8 @@
 """Brings the jobs of the DynamoDB table itself into ClickHouse: for a new deployment, and for what the stream forgot.
 
-    python -m oot_replicator.backfill --dry-run              # how many rows it would write
-    python -m oot_replicator.backfill                        # the whole table
-    python -m oot_replicator.backfill --since 2d --units-per-second 500
+    oot-hud backfill --dry-run              # how many rows it would write
+    oot-hud backfill                        # the whole table
+    oot-hud backfill --since 2d --units-per-second 500
 
 It may run at any time, beside the replicator, and again after it was cut off: rows carry the version of their item, so
 it never sets a row back. It reads the whole table consistently, a unit of capacity for each 4 KB; --since leaves out
@@ -24,7 +24,7 @@ from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
 from hud_endpoint.logs import set_up
 from oot_replicator.backoff import Backoff
-from oot_replicator.connections import AWAY, add_arguments, aws, connect_writer, positive, told, whole
+from oot_replicator.connections import AWAY, add_connection_arguments, aws, connect_writer, positive, told, whole
 from oot_replicator.progress import Progress
 from oot_replicator.reading.poller import BATCH
 from oot_replicator.reading.scan import MOST_SEGMENTS, SEGMENTS, pages
@@ -133,10 +133,9 @@ def _age(text: str) -> timedelta:
     return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_connection_arguments(parser)
     parser.add_argument(
         "--since", type=_age, metavar="AGE", help="jobs first seen within 90s, 15m, 6h, 2d (default: all)"
     )
@@ -155,7 +154,10 @@ def main() -> int:
         help="bound the read capacity used (default: no bound)",
     )
     parser.add_argument("--dry-run", action="store_true", help="write nothing, say what would be written")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     set_up("WARNING")
     try:
         run(options)
@@ -166,7 +168,3 @@ def main() -> int:
         print("backfill: stopped. What was written stays; run it again.", file=sys.stderr)
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -56,7 +56,7 @@ def told(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what all commands that bring jobs over have in common."""
     parser.add_argument("--table", default=os.environ.get("RESULTS_TABLE", RESULTS_TABLE), help="DynamoDB table")
     parser.add_argument(
@@ -131,7 +131,7 @@ def make_writer(client: Client, wanted: list[str], *, queue_url: str = "", async
 
 
 def connect_writer(options: argparse.Namespace) -> Writer:
-    """Give the writer that the options of `add_arguments` ask for. Raises AWAY, ValueError."""
+    """Give the writer that the options of `add_connection_arguments` ask for. Raises AWAY, ValueError."""
     client = connect(options.clickhouse_url)
     return make_writer(client, options.statuses, queue_url=options.dead_letter_queue, asynchronous=options.async_insert)
 

@@ -1,13 +1,13 @@
 """The replicator's dead letters, for operators: records that could not become rows, and why.
 
-    python -m oot_replicator.dead_letters list
-    python -m oot_replicator.dead_letters replay             # after the fix; what is still wrong stays
-    python -m oot_replicator.dead_letters drop --id KEY      # --all drops every one
+    oot-hud dead-letters list
+    oot-hud dead-letters replay             # after the fix; what is still wrong stays
+    oot-hud dead-letters drop --id KEY      # --all drops every one
     ... --dry-run                                                # says what it would touch
 
 They are in ClickHouse's default.oot_replication_errors and, where one is used, in the queue (--dead-letter-queue): both
 are looked at. Replaying twice does no harm: an old record never sets a row back. Letters of the S3 replicator are
-listed; `python -m oot_replicator.s3_to_clickhouse --replay` replays them.
+listed; `oot-hud load --replay` replays them.
 """
 
 from __future__ import annotations
@@ -87,27 +87,25 @@ def _stores(client: Client, queue_url: str) -> Iterator[Any]:
         yield QueueReader(aws("sqs"), queue_url)
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("command", choices=("list", "replay", "drop"))
     add_target_arguments(parser)
     parser.add_argument("--id", metavar="KEY", help="only the letters of this dynamoKey")
     parser.add_argument("--all", action="store_true", help="with drop: every letter")
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be touched")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     if options.command == "drop" and not (options.id or options.all):
-        parser.error("drop needs --id; --all drops every dead letter")
+        raise argparse.ArgumentError(None, "drop needs --id; --all drops every dead letter")
     set_up("WARNING")
     try:
         count = run(options)
     except (*AWAY, ValueError) as error:
-        print(f"dead_letters: {told(error)}", file=sys.stderr)
+        print(f"dead-letters: {told(error)}", file=sys.stderr)
         return 1
     done = {"list": "", "replay": " replayed", "drop": " dropped"}[options.command]
     print(f"{count} dead letters{f' would be{done}' if options.dry_run and done else done}")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,24 +1,24 @@
 """Replicates finished jobs from DynamoDB's stream into ClickHouse, until SIGTERM or Ctrl-C.
 
-    python -m oot_replicator.dynamo_to_clickhouse
-    python -m oot_replicator.dynamo_to_clickhouse --metrics-port 9465
-    python -m oot_replicator.dynamo_to_clickhouse --once     # until the stream is read up, as cron may run it
+    oot-hud replicate
+    oot-hud replicate --metrics-port 9465
+    oot-hud replicate --once     # until the stream is read up, as cron may run it
 
 Run as many as you like: they share the stream's shards, and when one dies the others take over its shards after
 --lease-seconds. How far each shard has come is kept in the table torchci-oot-replicator. Reads AWS's usual environment
 (AWS_ENDPOINT_URL and so on) and the variables of docs/settings.md. A stream keeps its records for 24 hours: what was
-missed for longer is brought by `python -m oot_replicator.backfill`.
+missed for longer is brought by `oot-hud backfill`.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from hud_endpoint.logs import set_up
 from hud_endpoint.metrics import Metrics, make_metrics
@@ -27,7 +27,7 @@ from oot_replicator.connections import (
     AWAY,
     RECONNECT_SECONDS,
     NoStreamError,
-    add_arguments,
+    add_connection_arguments,
     aws,
     connect_writer,
     positive,
@@ -37,6 +37,9 @@ from oot_replicator.connections import (
 )
 from oot_replicator.reading.leases import Leases, new_owner
 from oot_replicator.reading.poller import BATCH_SECONDS, LEASE_SECONDS, Poller
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger("replicator")
 
@@ -89,10 +92,9 @@ def run(options: argparse.Namespace, stop: threading.Event, metrics: Metrics) ->
             log.warning("the last batch is left to the next worker: %s", told(error))
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_connection_arguments(parser)
     parser.add_argument("--once", action="store_true", help="stop when the stream is read up")
     parser.add_argument("--lease-seconds", type=positive, default=LEASE_SECONDS, help="default: %(default)s")
     parser.add_argument(
@@ -108,7 +110,10 @@ def main() -> int:
         metavar="PORT",
         help="serve Prometheus metrics on this port (default: not at all)",
     )
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     set_up()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,7 +121,7 @@ def main() -> int:
     try:
         run(options, stop, _metrics(options.metrics_port, os.environ.get("METRICS_ADDRESS", "127.0.0.1")))
     except (NoStreamError, ValueError, OSError) as error:  # also a column of an unknown type, a URL or port of no use
-        print(f"replicator: {error}", file=sys.stderr)
+        print(f"replicate: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -126,7 +131,3 @@ def _metrics(port: int, address: str) -> Metrics:
         return make_metrics("replicator", "prometheus" if port else "none", port, address)
     except OSError as error:
         raise OSError(f"metrics can't be served on {address} port {port} ({error}): choose another port") from None
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,9 +1,9 @@
 """Loads test stats from S3 into ClickHouse, which pulls them itself; objects that were loaded before add nothing.
 
-    python -m oot_replicator.s3_to_clickhouse --bucket B test_run_summary/240/1 ...   # `-` reads keys from stdin
-    python -m oot_replicator.s3_to_clickhouse --bucket B --prefix test_run/           # everything under a prefix
-    python -m oot_replicator.s3_to_clickhouse --event event.json                      # what an event of S3 names
-    python -m oot_replicator.s3_to_clickhouse --replay                                # what failed, once more
+    oot-hud load --bucket B test_run_summary/240/1 ...   # `-` reads keys from stdin
+    oot-hud load --bucket B --prefix test_run/           # everything under a prefix
+    oot-hud load --event event.json                      # what an event of S3 names
+    oot-hud load --replay                                # what failed, once more
     ... --dry-run                                                                         # says what it would load
 
 test_run_summary/ goes to default.test_run_summary, failed_test_runs/ to default.failed_test_runs, test_run/ to
@@ -34,7 +34,7 @@ from oot_replicator.s3.tables import PREFIXES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Loaded", "S3Loader", "handle", "main"]
+__all__ = ["Loaded", "S3Loader", "add_arguments", "handle", "main"]
 
 log = logging.getLogger("s3_to_clickhouse")
 
@@ -75,9 +75,8 @@ def _load(loader: S3Loader, places: Iterable[Place], *, force: bool = False) -> 
     return [one for bucket, own in keys.items() for one in loader.load(bucket, own, force=force)]
 
 
-def main() -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     parser.add_argument("keys", nargs="*", metavar="KEY", help="such as test_run/240/1; `-` reads them from stdin")
     parser.add_argument("--bucket", default="", help="the bucket of the keys or the prefix")
     parser.add_argument("--prefix", help="load everything under test_run/, test_run/240/, ...")
@@ -85,11 +84,14 @@ def main() -> int:
     parser.add_argument("--replay", action="store_true", help="load again what default.oot_replication_errors names")
     parser.add_argument("--force", action="store_true", help="load again what has been loaded before")
     parser.add_argument("--dry-run", action="store_true", help="load nothing, say what would be")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     if sum(map(bool, (options.keys, options.prefix, options.event, options.replay))) != 1:
-        parser.error("give keys, --prefix, --event or --replay, and one of them")
+        raise argparse.ArgumentError(None, "give keys, --prefix, --event or --replay, and one of them")
     if (options.keys or options.prefix) and not options.bucket:
-        parser.error("--bucket is missing")
+        raise argparse.ArgumentError(None, "--bucket is missing")
     set_up("CRITICAL")  # what fails is told below
     try:
         loader = S3Loader.from_environment()
@@ -102,7 +104,7 @@ def main() -> int:
         return _report(one for place in places for one in _load(loader, [place], force=force))
     except (ValueError, OSError, ClickHouseError, HTTPError) as error:
         told = " ".join(str(error).split())[:500]
-        print(f"s3_to_clickhouse: {told} (Are CLICKHOUSE_URL and AWS_ENDPOINT_URL right?)", file=sys.stderr)
+        print(f"load: {told} (Are CLICKHOUSE_URL and AWS_ENDPOINT_URL right?)", file=sys.stderr)
         return 1
 
 
@@ -131,7 +133,3 @@ def _report(outcomes: Iterable[Loaded]) -> int:
     told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     print(f"{sum(states.values())} objects: {told or 'nothing to do'}; {rows:,} rows loaded")
     return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,11 +1,11 @@
 """Compares the jobs in DynamoDB with their rows in ClickHouse: by key, by version and by everything that they say.
 
-    python -m oot_replicator.verify                          # jobs first seen in the last 24 hours
-    python -m oot_replicator.verify --since 7d --json        # for programs; --since all: as far as rows are kept
-    python -m oot_replicator.verify --repair                 # writes what is missing or stale as well
-    python -m oot_replicator.verify --repair --dry-run       # says what it would write
-    python -m oot_replicator.verify --repair --delete-extra  # deletes rows too that have no job in DynamoDB
-    python -m oot_replicator.verify --metrics-file /var/lib/node_exporter/oot_verify.prom
+    oot-hud verify                          # jobs first seen in the last 24 hours
+    oot-hud verify --since 7d --json        # for programs; --since all: as far as rows are kept
+    oot-hud verify --repair                 # writes what is missing or stale as well
+    oot-hud verify --repair --dry-run       # says what it would write
+    oot-hud verify --repair --delete-extra  # deletes rows too that have no job in DynamoDB
+    oot-hud verify --metrics-file /var/lib/node_exporter/oot_verify.prom
 
 missing: no row in ClickHouse; stale: its row says something else; extra: a row without a job, though DynamoDB would not
 have expired it yet. A difference counts only if it still stands after --lag: what is under way is not called missing.
@@ -196,7 +196,9 @@ def verify_event(event: Any) -> Report:  # noqa: ANN401 - any JSON
     Raises what boto3 and ClickHouse raise: a comparison that could not be made shows as an error of the function.
     """
     told = event if isinstance(event, dict) else {}
-    options = _parser("").parse_args(["--json"])
+    parser = argparse.ArgumentParser()
+    add_comparison_arguments(parser)
+    options = parser.parse_args(["--json"])
     if "since" in told:
         options.since = age(str(told["since"]))
     if "lag" in told:
@@ -221,8 +223,8 @@ def _lag(text: str) -> float:
     return told.total_seconds()
 
 
-def _parser(description: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_comparison_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that an event of the Lambda function has the defaults of."""
     parser.add_argument("--since", type=age, default="24h", metavar="AGE", help="such as 90s, 15m, 6h, 2d, or all")
     parser.add_argument("--lag", type=_lag, default="60s", metavar="AGE", help="time that replication may take (60s)")
     parser.add_argument("--table", default=os.environ.get("RESULTS_TABLE", RESULTS_TABLE), help="DynamoDB table")
@@ -233,20 +235,22 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--units-per-second", type=float, default=0, help="bound of the read capacity to use (0: none)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--metrics-file", type=Path, help="write Prometheus metrics for a textfile collector")
-    return parser
 
 
-def main() -> int:
-    """Run from the command line; return the exit code."""
-    parser = _parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_comparison_arguments(parser)
     parser.add_argument("--repair", action="store_true", help="write what is missing or stale")
     parser.add_argument(
         "--delete-extra", action="store_true", help="with --repair: delete rows that have no job in DynamoDB"
     )
     parser.add_argument("--dry-run", action="store_true", help="with --repair: change nothing, say what differs")
-    options = parser.parse_args()
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     if (options.delete_extra or options.dry_run) and not options.repair:
-        parser.error("--delete-extra and --dry-run go with --repair")
+        raise argparse.ArgumentError(None, "--delete-extra and --dry-run go with --repair")
     set_up("WARNING")
     try:
         report = run(options, repair=options.repair, delete_extra=options.delete_extra, dry_run=options.dry_run)
@@ -260,7 +264,3 @@ def main() -> int:
         return 3
     print(report.to_json() if options.json else report.text())
     return 1 if report.different else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -49,6 +49,12 @@ def overlay(argv: list[str], environ: dict[str, str]) -> dict[str, str]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_arguments(parser)
+    return {**environ, **settings(parser.parse_args(argv))}
+
+
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    """Add a flag for each input."""
     for item in INPUTS:
         default = f" Default: {item.default}." if item.default else ""
         told = f"{item.help}{default} [{item.env}]".replace("%", "%%").replace("`", "")
@@ -56,6 +62,9 @@ def overlay(argv: list[str], environ: dict[str, str]) -> dict[str, str]:
             parser.add_argument(f"--{item.name}", metavar="true|false", nargs="?", const="true", help=told)
         else:
             parser.add_argument(f"--{item.name}", metavar="VALUE", help=told)
-    given = vars(parser.parse_args(argv))
-    flags = {item.env: given[item.name.replace("-", "_")] for item in INPUTS}
-    return {**environ, **{name: value for name, value in flags.items() if value is not None}}
+
+
+def settings(options: argparse.Namespace) -> dict[str, str]:
+    """Return the environment variables that the given flags stand for."""
+    flags = {item.env: getattr(options, item.name.replace("-", "_")) for item in INPUTS}
+    return {name: value for name, value in flags.items() if value is not None}

@@ -1,7 +1,7 @@
 r"""Post what jobs left behind: the reports of jobs without an OIDC token, from the run that follows theirs.
 
-    python -m oot_stats.deferred read --repo org/name --workflow-run-id 240 --workflow-run-attempt 1
-    python -m oot_stats.deferred post --repo org/name --workflow-run-id 240 --workflow-run-attempt 1
+    oot-hud deferred read --repo org/name --workflow-run-id 240 --workflow-run-attempt 1
+    oot-hud deferred post --repo org/name --workflow-run-id 240 --workflow-run-attempt 1
 
 `read` opens the artifacts that `mode: defer` of actions/report-result left (a job without credentials does it), and
 writes left.jsonl. `post` (a job with `id-token: write`) reads that as hostile lines, asks GitHub who the jobs were and
@@ -11,7 +11,6 @@ how they ended, and posts a start and an end of each. GITHUB_TOKEN (`actions: re
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -35,6 +34,7 @@ from oot_stats.sources.github_api import GitHub, GitHubError
 from oot_stats.sources.stream import streamed
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
     from oot_stats.sources.github_answers import WorkflowRun
@@ -172,9 +172,8 @@ def _cell(text: str) -> str:
     return code(text).replace("|", "\\|")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     reading = commands.add_parser("read", help="open the artifacts, without credentials")
     which_run.add_arguments(reading)
@@ -186,7 +185,10 @@ def main(argv: list[str] | None = None) -> int:
     posting.add_argument("--callback-url", default=CALLBACK_URL, help="the relay (default: production's)")
     posting.add_argument("--audience", default=AUDIENCE, help="of the OIDC token, as the relay asks for it")
     posting.set_defaults(work=post)
-    options = parser.parse_args(argv)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     try:
         return int(options.work(options, Runner(dict(os.environ))))
     except ReportError as error:
@@ -194,7 +196,3 @@ def main(argv: list[str] | None = None) -> int:
     except (GitHubError, LeftError, OSError) as error:
         print(f"deferred: {error}", file=sys.stderr)
     return FAILED
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

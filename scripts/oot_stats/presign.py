@@ -1,6 +1,6 @@
 r"""Write presigned URLs of a run's artifacts in a private bucket, for a collect that has no rights of its own.
 
-    python -m oot_stats.presign --bucket gha-artifacts --repo org/name --workflow-run-id 240 \
+    oot-hud stats presign --bucket gha-artifacts --repo org/name --workflow-run-id 240 \
         --workflow-run-attempt 2 --out urls.txt
 
 A line for each object of the asked attempt, and of earlier ones: they hold the artifacts of jobs that were not run
@@ -9,7 +9,6 @@ again. Whoever has a URL may read that one object until it expires: hand the fil
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from oot_stats.exit_codes import FAILED, STORED
 from oot_stats.sources.s3 import Bucket, S3Error, client
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
 
 
-def run(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace) -> int:
     """Write the file; gives the exit code."""
     try:
         bucket = Bucket(client(), f"s3://{options.bucket}", options.repo, options.workflow_run_id)
@@ -46,14 +45,3 @@ def run(options: argparse.Namespace) -> int:
         return FAILED
     print(f"{len(urls):,} artifacts")
     return STORED
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

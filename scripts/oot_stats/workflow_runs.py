@@ -1,13 +1,12 @@
 """Ask GitHub about a workflow run: the event that tells of it may be old, or lack its conclusion.
 
-    python -m oot_stats.workflow_runs --repo org/name --workflow-run-id 240 [--workflow-run-attempt 1]
+    oot-hud stats run --repo org/name --workflow-run-id 240 [--workflow-run-attempt 1]
 
 prints the run, and in a workflow sets the step's outputs. GITHUB_TOKEN (`actions: read`) and GITHUB_API_URL are read.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from oot_stats import which_run
 from oot_stats.sources.github_api import GitHub, GitHubError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
     from oot_stats.sources.github_answers import WorkflowRun
 
@@ -35,16 +34,18 @@ def _outputs(found: WorkflowRun) -> dict[str, str]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run from the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
     which_run.add_arguments(parser, latest=True)
-    options = parser.parse_args(argv)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     try:
         with GitHub.of(options.repo) as github:
             found = github.run(options.workflow_run_id, options.workflow_run_attempt)
     except GitHubError as error:
-        print(f"workflow_runs: {error}", file=sys.stderr)
+        print(f"stats run: {error}", file=sys.stderr)
         return 1
     # Every value is one printable line, so none of them can become another output.
     lines = "".join(f"{name}={value}\n" for name, value in _outputs(found).items())
@@ -53,7 +54,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Path(output).open("a", encoding="utf-8") as file:
             file.write(lines)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -22,10 +22,10 @@ from hud_endpoint.clickhouse.saved_queries import names, read_parameters, run, s
 from hud_endpoint.views.data.reader import ClickHouseReader
 from hud_endpoint.views.models.filters import Filters
 from oot_local.processes import free_port
+from oot_ops.cli import main
 from oot_ops.create_tables import create_clickhouse
 from oot_ops.doctor import operator
-from oot_ops.level_report import main as level_report
-from oot_replicator import dead_letters, verify
+from oot_replicator import verify
 from oot_replicator.rows.transform import scanned
 from oot_replicator.s3.loader import S3Loader
 from oot_replicator.s3.source import S3Source
@@ -124,8 +124,7 @@ class TestReader:
         self, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("CLICKHOUSE_URL", server.url("oot_hud_reader"))
-        monkeypatch.setattr("sys.argv", ["level_report", "--json"])
-        assert level_report() == 0
+        assert main(["level-report", "--json"]) == 0
         assert "users/a" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
@@ -242,13 +241,12 @@ class TestWriter:
         assert admin.query("SELECT name FROM system.tables WHERE name LIKE 'oot_verify%'").result_rows == []
 
     def test_it_keeps_replays_and_drops_dead_letters(
-        self, server: Server, writer: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self, server: Server, writer: Client, capsys: pytest.CaptureFixture[str]
     ) -> None:
         url, one = server.url("oot_hud_writer"), letter(scanned(job(30), NOW), "why")
 
         def told(*command: str) -> str:
-            monkeypatch.setattr("sys.argv", ["dead_letters", *command, "--clickhouse-url", url])
-            assert dead_letters.main() == 0
+            assert main(["dead-letters", *command, "--clickhouse-url", url]) == 0
             return capsys.readouterr().out.splitlines()[-1]
 
         for command, done in ((["replay"], "replayed"), (["drop", "--all"], "dropped")):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +16,7 @@ import yaml
 
 from oot_local.processes import READY_SECONDS, Process, free_port
 from tests.integration.own_servers import answers
+from tests.wheel import build, install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +51,7 @@ def command(name: str) -> list[str]:
     """Give a command in exec form: no shell between the signal and the process."""
     (found,) = told(name)
     argv: list[str] = json.loads(found[found.index("[") :])
-    return [sys.executable if word == "python" else word for word in argv]
+    return argv
 
 
 def ignored(path: str) -> bool:
@@ -66,19 +65,24 @@ def ignored(path: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the image's /app would hold."""
-    app = tmp_path_factory.mktemp("image") / "app"
-    for source, target in (one.split() for one in told("COPY") if not one.startswith("--")):
-        inside = app / Path(target).relative_to("/app")
-        shutil.copytree(ROOT / source, inside, ignore=shutil.ignore_patterns("__pycache__"))
-    return app
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of the image, installed as its build does: a wheel of what is copied, beside the locked packages."""
+    sources = tmp_path_factory.mktemp("build")
+    for one in INSTRUCTIONS:
+        if one.name == "COPY" and "--from" not in one.told:
+            *names, target = one.told.split()
+            for name in names:
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, sources / target, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copy(ROOT / name, sources / target)
+    wheel = build(sources, tmp_path_factory.mktemp("dist"))
+    return install(wheel, tmp_path_factory.mktemp("image") / "venv", packages=True)
 
 
-def environment(**changes: str) -> dict[str, str]:
-    """What a container starts with: nothing of ours but the packages."""
-    venv = Path(sys.executable).parent
-    return {"PATH": f"{venv}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1", **changes}
+def environment(programs: Path, **changes: str) -> dict[str, str]:
+    """What a container starts with: nothing of ours but the programs."""
+    return {"PATH": f"{programs}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", **changes}
 
 
 def test_it_runs_as_nobody() -> None:
@@ -96,35 +100,40 @@ def test_the_base_image_is_named_by_its_digest() -> None:
 
 
 def test_packages_are_those_of_the_lock_file() -> None:
-    (install,) = [one.told for one in INSTRUCTIONS if "pip install" in one.told]
-    for flag in ("--require-hashes", "--only-binary :all:", "--no-deps", "-r requirements.txt"):
-        assert flag in install
+    runs = [line for one in INSTRUCTIONS if one.name == "RUN" for line in one.told.split(" && ")]
+    assert [line.strip().split("pip ")[1] for line in runs if "pip " in line] == [
+        "install --no-deps --require-hashes --only-binary :all: -r requirements.txt",
+        "install --no-deps --require-hashes --only-binary :all: -r requirements-build.txt",
+        "wheel --no-deps --no-build-isolation --wheel-dir dist .",
+        "install --no-deps --no-index dist/*.whl",
+    ]
     assert not [one.told for one in LAST_STAGE if one.name == "RUN"]
 
 
 def test_what_it_copies_is_sent_and_what_it_does_not_is_not() -> None:
-    sources = [one.told.split()[0] for one in INSTRUCTIONS if one.name == "COPY" and "--from" not in one.told]
-    assert sources == ["requirements.txt", "hud_endpoint", "scripts/oot_replicator", "scripts/oot_ops"]
+    copies = [one.told.split()[:-1] for one in INSTRUCTIONS if one.name == "COPY" and "--from" not in one.told]
+    sources = {name for names in copies for name in names}
+    assert sources >= {"requirements.txt", "requirements-build.txt", "pyproject.toml", "hud_endpoint", "scripts"}
     assert not [source for source in sources if ignored(source)]
-    for path in (".git", ".venv", "tests", "seeds", "requirements-dev.txt", "scripts/oot_local", ".local/stack.json"):
+    for path in (".git", ".venv", "tests", "seeds", "requirements-dev.txt", "node_modules", ".local/stack.json"):
         assert ignored(path), path
 
 
 @pytest.fixture(scope="module")
-def served(image: Path, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def served(programs: Path, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The default command, as it stands in the Dockerfile but for the address; gives its port."""
     port = free_port(0, "hud")
     changes = {"0.0.0.0": "127.0.0.1", "8000": str(port)}  # noqa: S104 - what is replaced
     argv = [changes.get(word, word) for word in command("CMD")]
     env = environment(
+        programs,
         INTERNAL_API_TOKEN="a-token-of-this-test-only",
         CLICKHOUSE_URL=stack.state["clickhouse_url"],
         AWS_DEFAULT_REGION="us-east-1",
     )
     log = tmp_path_factory.mktemp("log") / "hud.log"
-    process = Process(
-        "hud", ["env", "-C", str(image), *argv], env, log, lambda: answers(f"http://127.0.0.1:{port}/healthz")
-    )
+    argv[0] = str(programs / argv[0])
+    process = Process("hud", argv, env, log, lambda: answers(f"http://127.0.0.1:{port}/healthz"))
     try:
         process.start()
         process.wait_ready(time.monotonic() + READY_SECONDS)
@@ -133,15 +142,17 @@ def served(image: Path, stack: Stack, tmp_path_factory: pytest.TempPathFactory) 
         process.stop()
 
 
-def healthy(port: int) -> int:
+def healthy(port: int, programs: Path) -> int:
     argv = [word.replace(":8000/", f":{port}/") for word in command("HEALTHCHECK")]
     assert argv != command("HEALTHCHECK")
-    return subprocess.run(argv, env=environment(), stderr=subprocess.DEVNULL, timeout=20, check=False).returncode
+    argv[0] = str(programs / argv[0])
+    ran = subprocess.run(argv, env=environment(programs), stderr=subprocess.DEVNULL, timeout=20, check=False)
+    return ran.returncode
 
 
-def test_the_default_command_serves_and_the_health_check_sees_it(served: int) -> None:
-    assert healthy(served) == 0
-    assert healthy(free_port(0, "nobody")) == 1
+def test_the_default_command_serves_and_the_health_check_sees_it(served: int, programs: Path) -> None:
+    assert healthy(served, programs) == 0
+    assert healthy(free_port(0, "nobody"), programs) == 1
     assert answers(f"http://127.0.0.1:{served}/oot")  # templates, styles and queries are in the image
 
 
@@ -153,18 +164,40 @@ def commands() -> list[str]:
 
 def test_every_role_has_its_command() -> None:
     told = " ".join(commands())
-    for part in ("hud_endpoint.app:relay", "dynamo_to_clickhouse", "oot_ops.sweep", "oot_ops.create_tables"):
+    for part in ("hud_endpoint.app:relay", "oot-hud replicate", "oot-hud sweep", "oot-hud tables"):
         assert part in told
 
 
 @pytest.mark.parametrize("documented", commands())
-def test_every_documented_command_starts_in_the_image(image: Path, documented: str) -> None:
+def test_every_documented_command_starts_in_the_image(programs: Path, documented: str) -> None:
     argv = shlex.split(documented)
     if argv[0] == "uvicorn":  # its factory, without the settings it asks for
-        program, said = ["uvicorn", *argv[1:], "--port", str(free_port(0, "any"))], "HUD_API_URL: Field required"
+        arguments, said = [*argv[1:], "--port", str(free_port(0, "any"))], "HUD_API_URL: Field required"
     else:
-        program, said = [sys.executable, *argv[1:3], "--help"], "usage: "
+        arguments, said = [*argv[1:], "--help"], "usage: oot-hud "
     done = subprocess.run(
-        program, cwd=image, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        [str(programs / argv[0]), *arguments],
+        env=environment(programs),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert said in done.stdout + done.stderr, done.stderr
+
+
+def test_the_doctor_has_all_its_parts(programs: Path) -> None:
+    """Both of its halves run from the image alone, and say what is wrong with a machine that has nothing set."""
+    for half, said in (("backend", "FAIL"), ("operator", "FAIL DynamoDB")):
+        done = subprocess.run(
+            [str(programs / "oot-hud"), "doctor", half],
+            env=environment(programs, CLICKHOUSE_URL="http://127.0.0.1:9", AWS_EC2_METADATA_DISABLED="true"),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert said in done.stdout, done.stderr
+        assert "Traceback" not in done.stderr

@@ -10,16 +10,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("actions/*/README.md")])
 # Whatever starts one of our own programs, on a shell's line or between backticks.
-_STARTS = re.compile(r"(?:python3?|\$python) (?:-m|scripts/)")
-
-
-# Our programs by the last part of their name, as a sentence mentions them.
-SHORT = {
-    path.stem: f"{folder}.{path.stem}"
-    for folder in ("oot_ops", "oot_replicator")
-    for path in (ROOT / "scripts" / folder).iterdir()
-    if path.name == "doctor" or (path.suffix == ".py" and "ArgumentParser(" in path.read_text())
-}
+_STARTS = re.compile(
+    r"(?:^|\$\()(?:[A-Z_]+=\S+ )*(?:\.venv/bin/|docker run .* oot-hud )?(?=oot-hud [a-z-])|(?=python3? (?:-m|scripts/))"
+)
 
 
 class Block(NamedTuple):
@@ -75,17 +68,18 @@ def commands(first: str) -> list[tuple[str, list[str]]]:
 
 
 def programs() -> list[tuple[str, list[str]]]:
-    """Give page and words of each call of our own programs: a module's name or a script's path first."""
-    told = []
+    """Return page and words of each call of our own programs: `oot-hud`, a module's name or a script's path first."""
+    calls = []
     for page in PAGES:
         for line in lines(page):
-            start = _STARTS.search(line)
-            if start and not line.startswith(("docker", "uvicorn")):
-                words = _words(line[start.start() :])[1:]
-                told.append((str(page.relative_to(ROOT)), words[1:] if words[0] == "-m" else words))
-            elif (words := _words(line)) and words[0] in SHORT and len(words) > 1:
-                told.append((str(page.relative_to(ROOT)), [SHORT[words[0]], *words[1:]]))
-    return told
+            if start := _STARTS.search(line):
+                words = _words(line[start.end() :])
+                calls.append((str(page.relative_to(ROOT)), words if words[0] == "oot-hud" else _of_python(words)))
+    return calls
+
+
+def _of_python(words: list[str]) -> list[str]:
+    return words[2:] if words[1] == "-m" else words[1:]
 
 
 def _words(line: str) -> list[str]:

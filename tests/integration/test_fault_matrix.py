@@ -94,9 +94,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         argv = ["-m", "tests.integration.durable_dynamodb", str(proxy_port), str(emulator_port), "1"]
         proxy = python("proxy", argv, folder, {}, f"http://127.0.0.1:{proxy_port}/_ministack/health")
-        replicator = python(
-            "replicator", ["-m", "oot_replicator.dynamo_to_clickhouse", "--lease-seconds", "1"], folder, env
-        )
+        replicator = python("replicator", ["-m", "oot_ops", "replicate", "--lease-seconds", "1"], folder, env)
         huds = {
             f"hud{number}": python(
                 f"hud{number}",
@@ -346,7 +344,7 @@ def arrive(world: World, repo: str, expected: dict[int, tuple[Any, ...]]) -> Non
 
 
 def verify(world: World) -> dict[str, Any]:
-    command = [sys.executable, "-m", "oot_replicator.verify", "--since", "3d", "--lag", "5s", "--json"]
+    command = [sys.executable, "-m", "oot_ops", "verify", "--since", "3d", "--lag", "5s", "--json"]
     env = {**os.environ, **world.env}
     ran = subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False

@@ -77,7 +77,7 @@ class World:
         }
 
     def worker(self, name: str, *flags: str) -> Process:
-        argv = ["-m", "oot_replicator.dynamo_to_clickhouse", *flags]
+        argv = ["-m", "oot_ops", "replicate", *flags]
         env = self.environment | {"CLICKHOUSE_URL": self.clickhouse_url}
         process = python(name, argv, self._folder, env)
         self._workers.append(process)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 import pytest
 
-from oot_stats.upload_test_stats import main
+from oot_ops.cli import main
 from tests.integration import producers
 from tests.oot_stats import reference
 from tests.oot_stats.local_runs import LocalRuns
@@ -110,7 +110,7 @@ def flags(realistic: Realistic, out: Path, attempt: int, branch: str) -> list[st
 
 def collect(realistic: Realistic, out: Path, attempt: int, branch: str) -> dict[str, Any]:
     source = ["--s3", f"s3://{realistic.bucket}", "--workers", "2"]
-    assert main(["collect", *flags(realistic, out, attempt, branch), *source]) == 0
+    assert main(["stats", "collect", *flags(realistic, out, attempt, branch), *source]) == 0
     told: dict[str, Any] = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     return told
 
@@ -141,7 +141,7 @@ def test_a_whole_run_to_the_case(realistic: Realistic, clickhouse: Client, tmp_p
     assert manifest["totals"]["peak_bytes"] < 64 * 1024**2
 
     destination = ["--bucket", realistic.bucket, "--clickhouse"]
-    assert main(["publish", *flags(realistic, tmp_path, 2, "main"), *destination]) == 0
+    assert main(["stats", "publish", *flags(realistic, tmp_path, 2, "main"), *destination]) == 0
     stored = clickhouse.query(
         "SELECT count(), uniqExact(job_id) FROM default.test_run_s3 FINAL WHERE workflow_id = {run:Int64}",
         parameters={"run": realistic.run},

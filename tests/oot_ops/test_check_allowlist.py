@@ -28,7 +28,7 @@ L9: []
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "oot_ops.check_allowlist", *arguments]
+    argv = [sys.executable, "-m", "oot_ops", "allowlist", "check", *arguments]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -57,7 +57,7 @@ def test_every_problem_is_a_line_that_editors_can_follow(tmp_path: Path) -> None
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str, told: str) -> None:
     ran = run(str(tmp_path / name))
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == f"check_allowlist: {tmp_path / name} can't be read: {told}\n"
+    assert ran.stderr == f"allowlist check: {tmp_path / name} can't be read: {told}\n"
 
 
 def test_without_a_file_the_usage_is_told() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from hud_endpoint.clickhouse.ddl import Migration, migrations, statements
 from oot_ops import create_tables
+from oot_ops.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +51,7 @@ def nowhere() -> Iterator[str]:
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, aws: str = "", clickhouse: str = "") -> int:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
     monkeypatch.setenv("CLICKHOUSE_URL", clickhouse)
-    monkeypatch.setattr(sys, "argv", ["create_tables", *arguments])
-    return create_tables.main()
+    return main(["tables", *arguments])
 
 
 class TestDryRun:
@@ -157,7 +156,7 @@ class TestCreation:
         assert run(monkeypatch, **{**stores, away: nowhere}) == 1
         told = capsys.readouterr()
         assert told.out == ""
-        assert told.err.startswith("create_tables: ")
+        assert told.err.startswith("tables: ")
         assert "Traceback" not in told.err
         assert nowhere.removeprefix("http://").partition(":")[2] in told.err  # where it looked
         assert told.err.endswith("(Are AWS_ENDPOINT_URL and CLICKHOUSE_URL right?)\n")
@@ -182,7 +181,7 @@ class TestCheck:
         monkeypatch.setattr(create_tables, "migrations", lambda: [*migrations(), more])
         for _ in range(2):
             assert run(monkeypatch, "--check", clickhouse=clickhouse_url) == 1
-            assert capsys.readouterr().out == "ClickHouse lacks 999_more.sql: run create_tables\n"
+            assert capsys.readouterr().out == "ClickHouse lacks 999_more.sql: run `oot-hud tables`\n"
 
     def test_a_changed_file_is_told(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clickhouse_url: str
@@ -190,4 +189,4 @@ class TestCheck:
         first, *others = migrations()
         monkeypatch.setattr(create_tables, "migrations", lambda: [first._replace(sha256="0" * 64), *others])
         assert run(monkeypatch, "--check", clickhouse=clickhouse_url) == 1
-        assert capsys.readouterr().err.startswith(f"create_tables: {first.name} was changed after it had been applied")
+        assert capsys.readouterr().err.startswith(f"tables: {first.name} was changed after it had been applied")

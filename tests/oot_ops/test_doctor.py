@@ -14,9 +14,10 @@ import pytest
 import requests
 
 from hud_endpoint.clickhouse.ddl import rollups
+from hud_endpoint.contract import RELAY_TABLE
 from hud_endpoint.relay.outbox import Outbox
 from hud_endpoint.relay.sweeper import HEARTBEAT
-from oot_ops.create_tables import RELAY_TABLE, dynamodb_tables
+from oot_ops.create_tables import dynamodb_tables
 from oot_ops.doctor import backend
 from oot_ops.doctor import operator as doctor_operator
 from oot_ops.doctor.operator import examine as examine_stores
@@ -243,7 +244,7 @@ class TestOperator:
     def test_a_table_that_is_not_there(self, operator: Callable[..., Seen]) -> None:
         seen = operator(RESULTS_TABLE="nowhere")
         assert seen.failed() == {"table nowhere"}
-        assert "create_tables" in seen.checks["table nowhere"].remedy
+        assert "oot-hud tables" in seen.checks["table nowhere"].remedy
 
     def test_a_table_without_a_stream_or_its_indexes(
         self, operator: Callable[..., Seen], dynamodb: DynamoDBClient
@@ -289,7 +290,7 @@ class TestOperator:
 
 def test_people_get_signs_and_remedies_on_lines_of_their_own(job: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "oot_ops.doctor", "backend", "--callback-url", "http://127.0.0.1:9/x"],
+        [sys.executable, "-m", "oot_ops", "doctor", "backend", "--callback-url", "http://127.0.0.1:9/x"],
         env={**job, "PATH": os.environ["PATH"], "PYTHONPATH": os.environ["PYTHONPATH"], "OOT_MAX_TIME": "1"},
         capture_output=True,
         text=True,

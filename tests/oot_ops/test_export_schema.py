@@ -50,7 +50,7 @@ def test_the_schema_is_valid_and_takes_what_the_model_takes(name: str) -> None:
 def test_the_command_writes_the_same_bytes_again(tmp_path: Path) -> None:
     folder = tmp_path / "not there yet"
     for _ in range(2):
-        command = [sys.executable, "-m", "oot_ops.export_schema", str(folder)]
+        command = [sys.executable, "-m", "oot_ops", "export-schema", str(folder)]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert told.split("\n")[:-1] == [str(folder / name) for name in export_schema.MODELS]
         assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == export_schema.schemas()

@@ -93,7 +93,7 @@ def test_a_hostile_name_stays_in_its_cell() -> None:
 
 def report(stack: Stack, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "oot_ops.level_report", *arguments],
+        [sys.executable, "-m", "oot_ops", "level-report", *arguments],
         env={**os.environ, "CLICKHOUSE_URL": stack.state["clickhouse_url"], **env},
         capture_output=True,
         text=True,
@@ -159,7 +159,7 @@ def test_the_numbers_of_two_weeks_are_those_counted_by_hand(stack: Stack, clickh
 @pytest.mark.parametrize(
     ("arguments", "env", "told"),
     [
-        ([], {"CLICKHOUSE_URL": "http://127.0.0.1:9"}, "level_report: "),
+        ([], {"CLICKHOUSE_URL": "http://127.0.0.1:9"}, "level-report: "),
         (["--allowlist", "nowhere.yml"], {}, "No such file"),
         (["--weeks", "0"], {}, "--weeks"),
     ],

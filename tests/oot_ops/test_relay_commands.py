@@ -1,4 +1,4 @@
-"""The operators' commands for the relay, run as they run them: `oot_ops.outbox` and `oot_ops.sweep`."""
+"""The operators' commands for the relay, run as they run them: `oot-hud outbox` and `oot-hud sweep`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run(stack: Stack, relay_table: str) -> Callable[..., subprocess.CompletedPro
             "RELAY_TABLE": relay_table,
         }
         return subprocess.run(
-            [sys.executable, "-m", *arguments],
+            [sys.executable, "-m", "oot_ops", *arguments],
             env={**os.environ, **told, **env},
             capture_output=True,
             text=True,
@@ -83,7 +83,7 @@ def test_list_shows_what_waits_with_its_history(run: Any, dynamodb: DynamoDBClie
     entry = store(dynamodb, outbox, repo)
     store(dynamodb, outbox, other)
     outbox.settle(entry, Unavailable("HTTP 503", ours=False), time.time())
-    listed = run("oot_ops.outbox", "list", "--repo", repo, "--history")
+    listed = run("outbox", "list", "--repo", repo, "--history")
     assert listed.returncode == 0, listed.stderr
     assert entry.entry_id in listed.stdout
     assert listed.stdout.count("attempt 1: HTTP 503") == 2
@@ -96,13 +96,13 @@ def test_list_shows_what_waits_with_its_history(run: Any, dynamodb: DynamoDBClie
 def test_older_than(run: Any, dynamodb: DynamoDBClient, outbox: Outbox, age: str, count: int) -> None:
     repo = new_repo()
     store(dynamodb, outbox, repo, created_at=time.time() - 60)
-    assert run("oot_ops.outbox", "list", "--repo", repo, "--older-than", age).stdout.endswith(f"{count} entries\n")
+    assert run("outbox", "list", "--repo", repo, "--older-than", age).stdout.endswith(f"{count} entries\n")
 
 
 def test_retry_makes_what_waits_due_now(run: Any, dynamodb: DynamoDBClient, outbox: Outbox) -> None:
     repo = new_repo()
     entry = store(dynamodb, outbox, repo, due_at=time.time() + 3600)
-    assert run("oot_ops.outbox", "retry", "--repo", repo).returncode == 0
+    assert run("outbox", "retry", "--repo", repo).returncode == 0
     assert entry.entry_id in [due.entry_id for due in outbox.due(time.time(), limit=10_000)]
 
 
@@ -113,11 +113,11 @@ def test_dead_letters_are_replayed_or_dropped_after_a_dry_run(
     repo = new_repo()
     dead, waits = store(dynamodb, outbox, repo), store(dynamodb, outbox, repo)
     outbox.settle(dead, Refused(400, "HTTP 400: name is wrong"), time.time())
-    said = run("oot_ops.outbox", command, "--repo", repo, "--dry-run")
+    said = run("outbox", command, "--repo", repo, "--dry-run")
     assert said.stdout.endswith(f"1 entries: would be touched by {command}\n")
     assert find(outbox, dead) is not None
-    assert run("oot_ops.outbox", "list", "--dead", "--repo", repo).stdout.endswith("1 entries\n")
-    assert run("oot_ops.outbox", command, "--repo", repo).returncode == 0
+    assert run("outbox", "list", "--dead", "--repo", repo).stdout.endswith("1 entries\n")
+    assert run("outbox", command, "--repo", repo).returncode == 0
     found = find(outbox, dead)
     assert (found and found[0]) == ("outbox" if command == "replay" else None)
     left = find(outbox, waits)
@@ -132,17 +132,17 @@ def test_sweep_times_out_and_names_orphans(run: Any, dynamodb: DynamoDBClient, r
     job, _ = advance(record.job, Claim("in_progress", {}), past)
     assert jobs.write(record, job, now=past, deadline=past + 1, start_payload=start_payload(key))
     Dispatches(dynamodb, relay_table).record(dispatch, past)
-    said = run("oot_ops.sweep", "--dry-run").stdout
+    said = run("sweep", "--dry-run").stdout
     assert f"would time out {key}" in said
     assert "never answered: " in said
-    swept = run("oot_ops.sweep")
+    swept = run("sweep")
     assert swept.returncode == 0, swept.stderr
     assert f"timed out {key}" in swept.stdout
     assert dispatch.delivery_id in swept.stdout
-    assert dispatch.delivery_id in run("oot_ops.sweep", "--orphans").stdout
+    assert dispatch.delivery_id in run("sweep", "--orphans").stdout
 
 
-@pytest.mark.parametrize("command", [("oot_ops.outbox", "list"), ("oot_ops.sweep",)])
+@pytest.mark.parametrize("command", [("outbox", "list"), ("sweep",)])
 def test_a_store_that_is_away_is_said_in_a_sentence(run: Any, command: tuple[str, ...]) -> None:
     ran = run(*command, AWS_ENDPOINT_URL="http://127.0.0.1:9")
     assert ran.returncode == 1
@@ -152,7 +152,7 @@ def test_a_store_that_is_away_is_said_in_a_sentence(run: Any, command: tuple[str
 
 @pytest.mark.parametrize("age", ["", "5", "5w", "-1h"])
 def test_a_wrong_age_is_said(run: Any, age: str) -> None:
-    ran = run("oot_ops.outbox", "list", f"--older-than={age}")
+    ran = run("outbox", "list", f"--older-than={age}")
     assert ran.returncode == 2
     assert "is not an age such as 90s" in ran.stderr
 
@@ -160,7 +160,7 @@ def test_a_wrong_age_is_said(run: Any, age: str) -> None:
 def test_drop_needs_a_choice(run: Any, dynamodb: DynamoDBClient, outbox: Outbox) -> None:
     dead = store(dynamodb, outbox, new_repo())
     outbox.settle(dead, Refused(400, "HTTP 400"), time.time())
-    ran = run("oot_ops.outbox", "drop")
+    ran = run("outbox", "drop")
     assert ran.returncode == 2
     assert "--all drops every dead letter" in ran.stderr
     assert find(outbox, dead) is not None
@@ -173,7 +173,7 @@ def test_a_replay_gives_three_more_days_and_keeps_when_it_was_accepted(
     dead = store(dynamodb, outbox, new_repo(), created_at=accepted_at)
     outbox.settle(dead, Unavailable("HTTP 503", ours=False), time.time())
     assert (find(outbox, dead) or ("", dead))[0] == "dead"
-    assert run("oot_ops.outbox", "replay", "--id", dead.entry_id).returncode == 0
+    assert run("outbox", "replay", "--id", dead.entry_id).returncode == 0
     queue, replayed = find(outbox, dead) or ("", dead)
     assert (queue, replayed.created_at) == ("outbox", accepted_at)
     outbox.settle(replayed, Unavailable("HTTP 503", ours=False), time.time())
@@ -194,9 +194,9 @@ def test_pins_are_listed_and_released_with_an_audit_record(
 ) -> None:
     repo = new_repo()
     dynamodb.transact_write_items(TransactItems=[pin_put(relay_table, replace(IDENTITY, repo=repo), 1_790_000_000)])  # type: ignore[list-item]
-    assert f"{repo}  repository 77  owner 7" in run("oot_ops.repo_pins", "list", "--repo", repo.upper()).stdout
-    release = ("oot_ops.repo_pins", "release", "--repo", repo, "--by", "me", "--why", "made anew")
-    assert run("oot_ops.repo_pins", "release", "--repo", repo).returncode == 2  # nobody said why
+    assert f"{repo}  repository 77  owner 7" in run("repo-pins", "list", "--repo", repo.upper()).stdout
+    release = ("repo-pins", "release", "--repo", repo, "--by", "me", "--why", "made anew")
+    assert run("repo-pins", "release", "--repo", repo).returncode == 2  # nobody said why
     assert "would be released" in run(*release, "--dry-run").stdout
     released = run(*release)
     assert (released.returncode, "1 released" in released.stdout) == (0, True), released.stderr
@@ -231,7 +231,7 @@ def test_each_repo_on_the_allowlist_is_listed_with_how_it_is_known(
         dynamodb.transact_write_items(TransactItems=[pin_put(relay_table, identity, 1_790_000_000)])  # type: ignore[list-item]
     file = tmp_path / "allowlist.yml"
     file.write_text(ALLOWLIST.format(known=known))
-    listed = run("oot_ops.repo_pins", "list", "--allowlist", str(file))
+    listed = run("repo-pins", "list", "--allowlist", str(file))
     pinned = f"pinned: repository 77  owner 7  {IDENTITY.issuer}  since 2026-09-21T14:13:20+00:00"
     assert (listed.returncode, [line for line in listed.stdout.splitlines() if line.startswith(known)]) == (
         0,
@@ -245,7 +245,7 @@ def test_each_repo_on_the_allowlist_is_listed_with_how_it_is_known(
             f"{known}/left  not on the allowlist  {pinned}",
         ],
     ), listed.stderr
-    one = run("oot_ops.repo_pins", "list", "--allowlist", str(file), "--repo", f"{known}/pinned")
+    one = run("repo-pins", "list", "--allowlist", str(file), "--repo", f"{known}/pinned")
     assert one.stdout.splitlines() == [f"{known}/PINNED  L2  {pinned}", "1 on the allowlist, 1 pinned"]
     pins = RepoPins(dynamodb, relay_table)
     assert all(pins.release(pin) for pin in pins.every())  # as other tests expect the table
@@ -256,5 +256,5 @@ def test_an_allowlist_that_is_none_is_said(run: Any, tmp_path: Path, text: str |
     file = tmp_path / "allowlist.yml"
     if text is not None:
         file.write_text(text)
-    listed = run("oot_ops.repo_pins", "list", "--allowlist", str(file))
+    listed = run("repo-pins", "list", "--allowlist", str(file))
     assert (listed.returncode, told in listed.stderr) == (2, True), listed.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import pytest
 from boto3.dynamodb.types import TypeSerializer
 
 from hud_endpoint.clickhouse.ddl import insert_columns
+from oot_ops.cli import main
 from oot_ops.create_tables import dynamodb_tables
 from oot_replicator import backfill
 from oot_replicator.reading.scan import pages
@@ -74,8 +74,7 @@ def command(jobs: Jobs, stack: Stack, aws: dict[str, Any], monkeypatch: pytest.M
         monkeypatch.setenv("AWS_DEFAULT_REGION" if name == "region_name" else name.upper(), aws[name])
 
     def run(*flags: str, url: str = stack.state["clickhouse_url"]) -> int:
-        monkeypatch.setattr(sys, "argv", ["backfill", "--table", jobs.name, "--clickhouse-url", url, *flags])
-        return backfill.main()
+        return main(["backfill", "--table", jobs.name, "--clickhouse-url", url, *flags])
 
     return run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import boto3
 import pytest
 
 from hud_endpoint.clickhouse.ddl import insert_columns
+from oot_ops.cli import main
 from oot_replicator import dead_letters
 from oot_replicator.writing import letters, writer
 from oot_replicator.writing.letters import DeadLetter, Queue, QueueReader, Table
@@ -86,9 +86,7 @@ def command(place: Place, stack: Stack, aws: dict[str, Any], monkeypatch: pytest
         monkeypatch.setenv("AWS_DEFAULT_REGION" if name == "region_name" else name.upper(), aws[name])
 
     def run(*flags: str, url: str = stack.state["clickhouse_url"]) -> int:
-        argv = ["dead_letters", *flags, "--clickhouse-url", url, "--dead-letter-queue", place.queue_url]
-        monkeypatch.setattr(sys, "argv", argv)
-        return dead_letters.main()
+        return main(["dead-letters", *flags, "--clickhouse-url", url, "--dead-letter-queue", place.queue_url])
 
     return run
 
@@ -201,4 +199,4 @@ def test_more_letters_than_a_page(place: Place, command: Any, monkeypatch: pytes
 
 def test_while_clickhouse_is_away(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("list", url="http://127.0.0.1:9") == 1
-    assert "dead_letters: " in capsys.readouterr().err
+    assert "dead-letters: " in capsys.readouterr().err

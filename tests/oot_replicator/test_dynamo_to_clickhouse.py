@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-import sys
 
 import pytest
 
-from oot_replicator.dynamo_to_clickhouse import main
+from oot_ops.cli import main
 
 
 @pytest.mark.parametrize(
@@ -27,29 +26,24 @@ from oot_replicator.dynamo_to_clickhouse import main
     ],
     ids=lambda told: str(told)[:40],
 )
-def test_a_wrong_flag_is_told(
-    flags: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["replicator", *flags])
+def test_a_wrong_flag_is_told(flags: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main()
+        main(["replicate", *flags])
     assert told in capsys.readouterr().err
 
 
 def test_a_wrong_environment_is_told_as_a_wrong_flag(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["replicator"])
     monkeypatch.setenv("REPLICATE_STATUSES", "")
     with pytest.raises(SystemExit):
-        main()
+        main(["replicate"])
     assert "no status is named: REPLICATE_STATUSES lists in_progress and completed" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr(sys, "argv", ["replicator", "--metrics-port", str(port)])
         monkeypatch.setattr("signal.signal", lambda *_: None)  # this process keeps its own
-        assert main() == 1
+        assert main(["replicate", "--metrics-port", str(port)]) == 1
     assert f"port {port}" in capsys.readouterr().err

@@ -250,7 +250,7 @@ class TestFailures:
         world.stream.add("a", *[job(f"lost{n}") for n in range(3)], job("after"))
         world.stream.trim("a", 6)
         poll_until(world.worker("two"), lambda: world.store.keys == [*keys("a", 3), "after"])
-        assert "oot_replicator.backfill" in caplog.text
+        assert "oot-hud backfill" in caplog.text
 
     def test_a_stream_that_trims_while_it_is_read(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         world.stream.open("a")
@@ -259,7 +259,7 @@ class TestFailures:
         world.stream.add("a", *jobs("a", 3), job("b0"))
         world.stream.trim("a", 3)
         poll_until(worker, lambda: world.store.keys == ["b0"])
-        assert "oot_replicator.backfill" in caplog.text
+        assert "oot-hud backfill" in caplog.text
 
     def test_a_shard_that_vanishes_ends(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         for shard in ("a", "b"):

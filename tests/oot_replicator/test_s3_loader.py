@@ -21,6 +21,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from hud_endpoint.clickhouse.connection import connect
+from oot_ops.cli import main
 from oot_replicator import aws_lambda, s3_to_clickhouse
 from oot_replicator.s3 import loader as s3_loader
 from oot_replicator.s3.loader import S3Loader
@@ -576,7 +577,7 @@ def environment(stack: Stack) -> dict[str, str]:
 def start(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
     """Start the command as a user would."""
     return subprocess.Popen(
-        [sys.executable, "-m", "oot_replicator.s3_to_clickhouse", *arguments],
+        [sys.executable, "-m", "oot_ops", "load", *arguments],
         cwd=ROOT,
         env={**os.environ, **environment(stack)},
         stdin=subprocess.PIPE,
@@ -590,8 +591,7 @@ class TestCommand:
     def command(self, monkeypatch: pytest.MonkeyPatch, stack: Stack, *arguments: str, **more: str) -> int:
         for name, value in {**environment(stack), **more}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "argv", ["s3_to_clickhouse", *arguments])
-        return s3_to_clickhouse.main()
+        return main(["load", *arguments])
 
     def test_keys_from_stdin(self, s3: S3Client, bucket: str, stack: Stack, clickhouse: Client, run: int) -> None:
         keys = [put(s3, bucket, f"{prefix}/{run}/1", {"name": "a"}) for prefix in TABLES]
@@ -676,7 +676,7 @@ class TestCommand:
         assert self.command(monkeypatch, stack, *arguments, **more) == 1
         told = capsys.readouterr()
         assert said in told.err
-        assert told.err.startswith("s3_to_clickhouse: ")
+        assert told.err.startswith("load: ")
         assert "Traceback" not in told.err
 
     @pytest.mark.parametrize(

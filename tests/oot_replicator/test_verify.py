@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import sys
 import threading
 import time
 import uuid
@@ -17,7 +16,8 @@ import pytest
 from hud_endpoint.aws_lambda import HandlerError
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
-from oot_replicator import aws_lambda, verify
+from oot_ops.cli import main
+from oot_replicator import aws_lambda
 from oot_replicator.comparing.repairer import Repairer, items_of
 from oot_replicator.comparing.staging import Staging
 from oot_replicator.progress import Progress
@@ -394,8 +394,7 @@ class TestCommand:
         }
         for variable, value in told.items():
             monkeypatch.setenv(variable, value)
-        monkeypatch.setattr(sys, "argv", [name, *arguments])
-        return verify.main()
+        return main([name, *arguments])
 
     def test_finds_mends_and_agrees(
         self,

@@ -37,7 +37,7 @@ def run(fault: int, argv: list[str]) -> int:
     HTTPConnectionPool.urlopen = urlopen  # type: ignore[method-assign]
     parser = argparse.ArgumentParser()
     publish.add_arguments(parser)
-    return publish.run(parser.parse_args(argv))
+    return publish.main(parser.parse_args(argv))
 
 
 def main() -> int:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oot_stats import exit_codes, presign
+from oot_ops.cli import main
+from oot_stats import exit_codes
 from oot_stats.limits import Limits
 from oot_stats.reading import pool as reading_pool
-from oot_stats.upload_test_stats import main
 from tests.oot_stats.hostile_artifacts import REPORT
 from tests.oot_stats.zips import archive
 
@@ -59,7 +59,7 @@ def flags(run: int, out: Path, *more: str, attempt: int = 1, branch: str = "main
 
 
 def collect(run: int, out: Path, *more: str, code: int = 0, **told: Any) -> Collected:
-    assert main(["collect", *flags(run, out, *more, **told)]) == code
+    assert main(["stats", "collect", *flags(run, out, *more, **told)]) == code
     return Collected(out)
 
 
@@ -253,7 +253,7 @@ def test_both_sources_count_once(
     urls = tmp_path / "urls"
     if way == "presigned":
         which = ["--bucket", bucket, "--repo", REPO, "--workflow-run-id", str(run), "--workflow-run-attempt", "2"]
-        assert presign.main([*which, "--out", str(urls)]) == 0
+        assert main(["stats", "presign", *which, "--out", str(urls)]) == 0
     source = ["--s3", f"s3://{bucket}"] if way == "s3" else ["--presigned", str(urls)]
     found = collect(run, tmp_path / "out", *source, attempt=2)
     assert sorted(row["name"] for row in found.rows("test_run")) == ["both_21", "build_10", "github", "s3 ü_23"]
@@ -320,7 +320,7 @@ def test_what_is_wrong_is_said(
     github: LocalRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], code: int, told: str
 ) -> None:
     run = github.add(REPO)
-    assert main(["collect", *flags(run, tmp_path, *more)]) == code
+    assert main(["stats", "collect", *flags(run, tmp_path, *more)]) == code
     error = capsys.readouterr().err
     assert error.startswith("collect: ")
     assert told in error
@@ -331,7 +331,7 @@ def test_an_old_result_is_never_left_behind(github: LocalRuns, tmp_path: Path) -
     github.upload(run, "test-reports-runattempt1-x_1", report("a"))
     collect(run, tmp_path)
     github.fault(f"runs/{run}/artifacts", 403)
-    assert main(["collect", *flags(run, tmp_path)]) == exit_codes.FAILED
+    assert main(["stats", "collect", *flags(run, tmp_path)]) == exit_codes.FAILED
     assert list(tmp_path.iterdir()) == []
 
 
@@ -451,7 +451,7 @@ def test_the_summary_is_text_and_nothing_else(
 
 def test_help_tells_the_exit_codes_and_quotas() -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "oot_stats.upload_test_stats", "collect", "--help"],
+        [sys.executable, "-m", "oot_ops", "stats", "collect", "--help"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert "3 stored but for what was rejected" in " ".join(told.split())

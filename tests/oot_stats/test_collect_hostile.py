@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from oot_ops.cli import main
 from oot_stats import exit_codes
 from oot_stats.reasons import REASONS
-from oot_stats.upload_test_stats import main
 from tests.oot_stats.hostile_artifacts import CASES, HOSTILE, READ
 from tests.oot_stats.local_runs import LocalRuns
 from tests.oot_stats.serving import serving
@@ -52,7 +52,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
         github.upload(run, "test-reports-runattempt1-expired_1", b"x", expired="yes")
         which = ["--workflow-run-id", str(run), "--workflow-run-attempt", "1", "--repo", "spec/backend"]
         head = ["--head-branch", "main", "--head-repository", "spec/backend"]
-        code = main(["collect", *which, *head, "--out", str(folder), "--workers", "2"])
+        code = main(["stats", "collect", *which, *head, "--out", str(folder), "--workers", "2"])
     return Result(code, folder)
 
 

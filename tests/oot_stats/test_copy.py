@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import random
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oot_ops.cli import main
 from oot_stats.copy import command as copy_artifacts
 from oot_stats.exit_codes import FAILED, NOTHING, PARTLY, STORED
 from oot_stats.publish.objects import Objects
@@ -35,10 +35,8 @@ REPORTS = "test-reports-runattempt2-test-default-1-2-linux_77"
 @pytest.fixture
 def copy(aws_environment: dict[str, str], github: LocalRuns, bucket: str) -> Callable[..., int]:
     def run(run_id: int, *more: str) -> int:
-        parser = argparse.ArgumentParser()
-        copy_artifacts.add_arguments(parser)
         told = ["--repo", REPO, "--workflow-run-id", str(run_id), "--workflow-run-attempt", "2", "--bucket", bucket]
-        return copy_artifacts.run(parser.parse_args([*told, *more]))
+        return main(["stats", "copy", *told, *more])
 
     return run
 

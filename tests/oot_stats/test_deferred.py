@@ -13,6 +13,7 @@ import requests
 from hud_endpoint.contract import RELAY_BODY_BYTES, RESULTS_TABLE, Callback, parse
 from hud_endpoint.events import GITHUB_EVENTS
 from oot_local.github import register_dispatch
+from oot_ops.cli import main
 from oot_stats import deferred
 from oot_stats.callbacks.archive import ArchiveError, read_callback
 from oot_stats.callbacks.matching import EVENTS, REASONS, refusal, reports
@@ -77,9 +78,9 @@ class Following:
         """Read, then post; gives both exit codes."""
         which = ["--repo", REPO, "--workflow-run-id", str(run), "--workflow-run-attempt", str(attempt)]
         left = str(self.folder / "left.jsonl")
-        read = deferred.main(["read", *which, "--out", left])
+        read = main(["deferred", "read", *which, "--out", left])
         url = f"{self.stack.state['relay_url']}/github/callback"
-        return read, deferred.main(["post", *which, "--left", left, "--callback-url", url])
+        return read, main(["deferred", "post", *which, "--left", left, "--callback-url", url])
 
 
 @pytest.fixture

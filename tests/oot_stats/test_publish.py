@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import os
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from oot_ops.cli import main
 from oot_stats.exit_codes import FAILED, NOTHING, PARTLY, STORED
-from oot_stats.publish import command as publish
 from tests.oot_stats.local_runs import new_id
 from tests.oot_stats.stats_rows import ATTEMPT, FAILING, PASSING, REPO, RUN_ID, SUMMARY, collected, packed
 
@@ -55,9 +54,7 @@ def flags(folder: Path, bucket: str, *more: str, **changes: str) -> list[str]:
 @pytest.fixture
 def run(aws_environment: dict[str, str], bucket: str) -> Callable[..., int]:
     def run(folder: Path, *more: str, **changes: str) -> int:
-        parser = argparse.ArgumentParser()
-        publish.add_arguments(parser)
-        return publish.run(parser.parse_args(flags(folder, changes.pop("bucket", bucket), *more, **changes)))
+        return main(["stats", "publish", *flags(folder, changes.pop("bucket", bucket), *more, **changes)])
 
     return run
 

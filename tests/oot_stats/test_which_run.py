@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from oot_stats import deferred, presign, upload_test_stats, workflow_runs
+from oot_ops.cli import main
 from oot_stats.exit_codes import FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 RUN = {"--repo": "spec/backend", "--workflow-run-id": "240", "--workflow-run-attempt": "1"}
 HEAD = ("--head-branch", "main", "--head-repository", "spec/backend")
-COMMANDS: dict[str, tuple[Callable[[list[str]], int], tuple[str, ...], tuple[str, ...]]] = {
-    "collect": (upload_test_stats.main, ("collect",), HEAD),
-    "publish": (upload_test_stats.main, ("publish",), (*HEAD, "--bucket", "stats")),
-    "all": (upload_test_stats.main, ("all",), (*HEAD, "--bucket", "stats")),
-    "copy": (upload_test_stats.main, ("copy",), ("--bucket", "raw")),
-    "presign": (presign.main, (), ("--bucket", "raw", "--out", "urls")),
-    "workflow_runs": (workflow_runs.main, (), ()),
-    "read": (deferred.main, ("read",), ()),
-    "post": (deferred.main, ("post",), ()),
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "stats collect": HEAD,
+    "stats publish": (*HEAD, "--bucket", "stats"),
+    "stats all": (*HEAD, "--bucket", "stats"),
+    "stats copy": ("--bucket", "raw"),
+    "stats presign": ("--bucket", "raw", "--out", "urls"),
+    "stats run": (),
+    "deferred read": (),
+    "deferred post": (),
 }
 WRONG = [
     *(("--repo", repo) for repo in ("", "a", "a/b/c", "../..", "a/..", "a b/c", "a/b?x=1", "a/b\n")),
@@ -33,9 +32,9 @@ WRONG = [
 
 
 def call(command: str, **changes: str) -> int:
-    main, before, after = COMMANDS[command]
     told = {**RUN, **{f"--{name.replace('_', '-')}": value for name, value in changes.items()}}
-    return main([*before, *(f"{name}={value}" for name, value in told.items()), *after])
+    flags = [f"{name}={value}" for name, value in told.items()]
+    return main([*command.split(), *flags, *COMMANDS[command]])
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +56,7 @@ def test_a_wrong_run_reaches_no_path_and_no_key(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["collect", "copy", "workflow_runs", "read"])
+@pytest.mark.parametrize("command", ["stats collect", "stats copy", "stats run", "deferred read"])
 @pytest.mark.parametrize("url", ["garbage", "ftp://example.org", "http://example.org", "https://u:p@example.org"])
 def test_an_address_that_the_token_must_not_travel_to(
     command: str, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -67,7 +66,7 @@ def test_an_address_that_the_token_must_not_travel_to(
     assert "it must begin with https://" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["publish", "copy", "presign"])
+@pytest.mark.parametrize("command", ["stats publish", "stats copy", "stats presign"])
 @pytest.mark.parametrize(("name", "value"), [("AWS_PROFILE", "nobody"), ("AWS_ENDPOINT_URL", "garbage")])
 def test_a_wrong_setting_of_aws(
     command: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +32,6 @@ REPO = "example-org/torch-sample"
 def parser() -> Iterator[ActionParser]:
     with ActionParser() as parser:
         yield parser
-
-
-@pytest.fixture(autouse=True)
-def python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
 
 
 def follow(stack: Stack, parser: ActionParser, folder: Path, run: int, event: str) -> Jobs:

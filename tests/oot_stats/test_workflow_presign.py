@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from oot_stats import presign
+from oot_ops.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def sign(bucket: str, out: Path, repo: str = "spec/backend") -> int:
     which = ["--repo", repo, "--workflow-run-id", "240", "--workflow-run-attempt", "2"]
-    return presign.main(["--bucket", bucket, *which, "--seconds", "60", "--out", str(out)])
+    return main(["stats", "presign", "--bucket", bucket, *which, "--seconds", "60", "--out", str(out)])
 
 
 def test_the_run_s_objects_can_be_read_by_their_urls(

@@ -15,11 +15,11 @@ READ = {"actions": "read", "contents": "read"}
 # job -> permissions, whether an environment gates it, and the subcommand of ours that it runs
 RIGHTS: dict[str, dict[str, tuple[dict[str, str], bool, str]]] = {
     "upload-test-stats.yml": {
-        "run": (READ, False, "workflow_runs"),
-        "presign": ({"contents": "read", "id-token": "write"}, True, "presign"),
-        "collect": (READ, False, "upload_test_stats collect"),
-        "publish": ({**READ, "id-token": "write"}, True, "upload_test_stats publish"),
-        "copy": ({**READ, "id-token": "write"}, True, "upload_test_stats copy"),
+        "run": (READ, False, "stats run"),
+        "presign": ({"contents": "read", "id-token": "write"}, True, "stats presign"),
+        "collect": (READ, False, "stats collect"),
+        "publish": ({**READ, "id-token": "write"}, True, "stats publish"),
+        "copy": ({**READ, "id-token": "write"}, True, "stats copy"),
     },
     "report-deferred.yml": {
         "read": (READ, False, "deferred read"),
@@ -43,7 +43,7 @@ def test_a_job_has_the_rights_of_the_table(file: str, name: str, job: dict[str, 
     assert job["permissions"] == permissions
     assert ("environment" in job) is gated
     run = " ".join(step.get("run", "") for step in job["steps"])
-    assert re.findall(r"-m oot_stats\.(\w+(?: \w+)?)", run) == [command]
+    assert re.findall(r"oot-hud (\w+ \w+)", run) == [command]
 
 
 @each_job
@@ -76,7 +76,10 @@ def test_the_code_that_runs_is_the_workflow_s_own(file: str, name: str, job: dic
 @each_job
 def test_packages_are_locked_and_built_by_nobody(file: str, name: str, job: dict[str, Any]) -> None:
     (install,) = [step["run"] for step in job["steps"] if step.get("name") == "Install"]
-    assert install == "python -m pip install --quiet --require-hashes --no-deps -r requirements.txt"
+    assert install.splitlines() == [
+        "python -m pip install --quiet --require-hashes --no-deps -r requirements.txt -r requirements-build.txt",
+        "python -m pip install --quiet --no-deps --no-build-isolation . # oot-hud itself, as a wheel",
+    ]
     assert job["env"]["PIP_ONLY_BINARY"] == ":all:"
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +14,7 @@ from tests.oot_stats.workflow_jobs import Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from clickhouse_connect.driver.client import Client
     from types_boto3_s3.client import S3Client
@@ -35,11 +34,6 @@ REPORT = b"""<testsuites><testsuite name="s">
 def parser() -> Iterator[ActionParser]:
     with ActionParser() as parser:
         yield parser
-
-
-@pytest.fixture(autouse=True)
-def python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
 
 
 class Upload:

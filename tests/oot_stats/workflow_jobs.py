@@ -36,7 +36,6 @@ class Jobs:
 
     def __init__(self, workflow: str, folder: Path, parser: ActionParser, **contexts: Any) -> None:
         self.jobs: dict[str, Any] = load(workflow)["jobs"]
-        self._env: dict[str, str] = load(workflow).get("env", {})
         self.artifacts = folder / "artifacts"
         self.results: dict[str, dict[str, Any]] = {}
         self.logs: dict[str, str] = {}
@@ -47,8 +46,6 @@ class Jobs:
         self._oidc: Mapping[str, str] = contexts.pop("oidc", {})
         self._contexts = contexts
         (folder / "workspace").mkdir()
-        for name in ("scripts", "hud_endpoint"):
-            (folder / "workspace" / name).symlink_to(ROOT / name)
 
     def run(self, name: str) -> str:
         """Run one job; gives its result: success, failure or skipped."""
@@ -68,7 +65,7 @@ class Jobs:
             if not self._starts(job, told, needs):
                 self.results[name] = {"result": "skipped", "outputs": {}}
                 return "skipped"
-            job.env.update({key: job.evaluate(value) for key, value in (self._env | told.get("env", {})).items()})
+            job.env.update({key: job.evaluate(value) for key, value in told.get("env", {}).items()})
             for step in told["steps"]:
                 if job.status != "success" or not _holds(job, step.get("if", "true")):
                     continue

@@ -1,8 +1,17 @@
-"""The checks for a maintainer of a backend: everything that report-result needs, tried without reporting anything."""
+"""Say what is wrong with a backend's set-up, and what to do: everything that report-result needs is tried.
+
+    oot-hud doctor backend --test-reports 'reports/**/*.xml'
+    oot-hud doctor backend --allowlist allowlist.yml --repo org/backend
+
+It belongs into a step of the job that reports, before report-result, and takes the same flags; elsewhere it checks what
+it can. Nothing is reported. Exits 0 when all is well or only warned about, 1 when something failed.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -13,12 +22,13 @@ import requests
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.allowlist import AllowlistError, parse_allowlist
 from hud_endpoint.relay.allowlist_source import find_source
-from oot_ops.doctor.check import Check
-from oot_runner import ci, delivery, identity, payload, reports
+from oot_ops.doctor.check import Check, tell
+from oot_runner import ci, command_line, delivery, identity, payload, reports
 from oot_runner.messages import Message, ReportError
 from oot_runner.settings import read as read_settings
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
     from types_boto3_s3.client import S3Client
@@ -31,6 +41,22 @@ SKEW_SECONDS = 20  # the relay's leeway is 30
 EVENTS = ("repository_dispatch", "schedule", "workflow_dispatch", "push", "workflow_run")
 _COUNTS = ("total", "passed", "failed", "errors", "skipped", "flaky")
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags: our own, and those of report-result."""
+    parser.add_argument("--json", action="store_true", help="all checks as JSON, for a program")
+    parser.add_argument("--allowlist", help="the relay's allowlist, a path, s3:// or a file's page on GitHub")
+    parser.add_argument("--repo", help="owner/name (default: GITHUB_REPOSITORY)")
+    command_line.add_arguments(parser.add_argument_group("the flags of report-result"))
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    logging.disable(logging.CRITICAL)  # the checks say what is wrong
+    expected = {"OOT_STATUS": "completed", "OOT_CONCLUSION": "success"}  # how the job ends is not known yet
+    environ = {**expected, **os.environ, **command_line.settings(options)}
+    return tell(examine(environ, allowlist=options.allowlist, repo=options.repo), as_json=options.json)
 
 
 def examine(environ: dict[str, str], *, allowlist: str | None = None, repo: str | None = None) -> Iterator[Check]:

@@ -1,7 +1,15 @@
-"""The checks for an operator: tables, stream, schema, queues and heartbeats, read and never changed."""
+"""Say what is wrong with a deployment, and what to do: tables, stream, schema, queues and heartbeats.
+
+    oot-hud doctor operator          # reads the settings of relay, HUD and replicator
+    oot-hud doctor operator --json
+
+Nothing is changed. Exits 0 when all is well or only warned about, 1 when something failed.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,26 +24,39 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import migrations, rollups
 from hud_endpoint.clickhouse.migrations import MigrationError, pending
+from hud_endpoint.contract import RELAY_TABLE
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.outbox import DEAD, QUEUE
 from hud_endpoint.relay.stores import RelayStores
-from oot_ops.create_tables import RELAY_TABLE, REPLICATOR_TABLE, dynamodb_tables
-from oot_ops.doctor.check import Check
+from oot_ops.create_tables import REPLICATOR_TABLE, dynamodb_tables
+from oot_ops.doctor.check import Check, tell
 from oot_replicator.reading.leases import Leases
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Generator, Iterator
 
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
 
-CREATE = "Run `python -m oot_ops.create_tables`."
+CREATE = "Run `oot-hud tables`."
 GRANTS = "Run deploy/clickhouse/users.sql again: it adds what a newer release needs."
 LATE_SECONDS = 60.0
 OUTBOX_SECONDS = 900.0
 SWEEP_SECONDS = 600.0
 ROLLUP_SECONDS = 300  # the slowest is refreshed every minute
 _PATIENCE = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument("--json", action="store_true", help="all checks as JSON, for a program")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    logging.disable(logging.CRITICAL)  # the checks say what is wrong
+    return tell(examine(dict(os.environ)), as_json=options.json)
 
 
 def examine(environ: dict[str, str]) -> Iterator[Check]:
@@ -117,17 +138,17 @@ def _queues(client: DynamoDBClient, table: str) -> Iterator[Check]:
     except client.exceptions.ResourceNotFoundException:
         return  # told above
     age = now - oldest if oldest else 0.0
-    remedy = "`python -m oot_ops.outbox list` shows what HUD answers."
+    remedy = "`oot-hud outbox list` shows what HUD answers."
     yield Check(
         "outbox",
         "fail" if age > OUTBOX_SECONDS else "ok",
         f"{waiting} results wait for HUD" + (f", the oldest for {age:,.0f} s" if waiting else ""),
         remedy if age > OUTBOX_SECONDS else "",
     )
-    remedy = "`python -m oot_ops.outbox list --dead`, mend the cause, then `outbox replay`."
+    remedy = "`oot-hud outbox list --dead`, mend the cause, then `oot-hud outbox replay`."
     yield Check("dead letters of the relay", "warn" if dead else "ok", str(dead), remedy if dead else "")
     last = stores.sweeper.last_sweep()
-    remedy = "Run `python -m oot_ops.sweep --every 60`, or look at the schedule of the sweep function."
+    remedy = "Run `oot-hud sweep --every 60`, or look at the schedule of the sweep function."
     if last is None:
         yield Check("sweeper", "fail", "it has never run: jobs that fell silent run for ever", remedy)
     elif now - last > SWEEP_SECONDS:
@@ -172,7 +193,7 @@ def _schema(client: Client) -> Iterator[Check]:
         return
     yield Check("schema", "ok", f"all {len(migrations())} migrations are applied")
     (count,) = client.query("SELECT count() FROM default.oot_replication_errors FINAL").result_rows[0]
-    remedy = "`python -m oot_replicator.dead_letters list`, mend the cause, then `dead_letters replay`."
+    remedy = "`oot-hud dead-letters list`, mend the cause, then `oot-hud dead-letters replay`."
     yield Check("dead letters of the replicators", "warn" if count else "ok", str(count), remedy if count else "")
 
 
@@ -218,7 +239,7 @@ def _lag(client: DynamoDBClient, stream_arn: str) -> Iterator[Check]:
         leases = Leases(client, stream_arn, "doctor").load(shard["ShardId"] for shard in shards)
         begun = [lease for lease in leases.values() if lease.counter]
         if not begun:
-            remedy = "On Lambda, see the function's IteratorAge; else start oot_replicator.dynamo_to_clickhouse."
+            remedy = "On Lambda, see the function's IteratorAge; else start `oot-hud replicate`."
             yield Check("replication", "warn", "no poller has ever read this stream", remedy)
             return
         ages = []

@@ -102,7 +102,7 @@ class ShardReader:
         self.gaps += 1
         log.error(
             "shard %s, after %s: %s. Records are kept for 24 hours; the items are still in the table: run "
-            "`python -m oot_replicator.backfill`",
+            "`oot-hud backfill`",
             self._shard_id,
             self._after or "its beginning",
             what,

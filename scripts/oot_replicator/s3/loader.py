@@ -170,7 +170,7 @@ class S3Loader:
         if not {"row_number", "version"} <= names:
             raise ObjectError(
                 f"{table} has no columns row_number and version: it is not this project's, and rows would double. "
-                "Leave it to the replicator it belongs to, or rename it and run create_tables."
+                "Leave it to the replicator it belongs to, or rename it and run `oot-hud tables`."
             )
         self._checked.add(table)
 

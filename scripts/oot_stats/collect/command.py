@@ -1,6 +1,6 @@
 r"""Turn the test reports that a run's jobs left as artifacts into rows, in a folder for publish to store.
 
-    python -m oot_stats.upload_test_stats collect --repo org/name --workflow-run-id 240 \
+    oot-hud stats collect --repo org/name --workflow-run-id 240 \
         --workflow-run-attempt 1 --head-branch main --head-repository org/name
 
 Reads GitHub's artifacts (GITHUB_TOKEN with `actions: read`, GITHUB_API_URL) and, with --s3 or --presigned, those in S3;
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits.add_arguments(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace) -> int:
     """Collect; gives the exit code."""
     progress = collect_summary.Progress()
     try:

@@ -1,6 +1,6 @@
 r"""Keep a run's artifacts: streamed from GitHub to S3 as opaque bytes, never opened.
 
-    python -m oot_stats.upload_test_stats copy --repo org/name --workflow-run-id 240 \
+    oot-hud stats copy --repo org/name --workflow-run-id 240 \
         --workflow-run-attempt 1 --bucket gha-artifacts
 
 Keys are pytorch's: <repo>/<run>/<attempt>/artifact/<name>.zip, where the name goes without its -runattemptN. What is
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace) -> int:
     """Copy and tell; gives the exit code: 0 stored, 1 failed, 3 partly stored, 4 nothing to store."""
     place = (options.repo, options.workflow_run_id, options.workflow_run_attempt)
     try:

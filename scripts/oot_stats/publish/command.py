@@ -1,6 +1,6 @@
 r"""Store what collect found: re-validated, under keys that the event gives and the data cannot touch.
 
-    python -m oot_stats.upload_test_stats publish --repo org/name --workflow-run-id 240 \
+    oot-hud stats publish --repo org/name --workflow-run-id 240 \
         --workflow-run-attempt 1 --head-repository org/name --head-branch main --bucket test-stats --clickhouse
 
 Objects: <table>/<run>/<attempt> for test_run_summary, failed_test_runs and test_run (gzip JSON lines), then
@@ -56,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head-branch", required=True, help="the branch, or trunk/<sha> tag, of its commit")
     parser.add_argument("--default-branch", default="main", help="whose runs keep every test (default: main)")
     parser.add_argument("--out", type=Path, default=Path("collected"), metavar="DIR", help="what collect wrote")
+    add_storing_arguments(parser)
+
+
+def add_storing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say where rows are stored, and within which limits."""
     parser.add_argument("--bucket", required=True, help="the S3 bucket to store in")
     parser.add_argument("--prefix", default="", help="in front of every key (default: none)")
     parser.add_argument("--clickhouse", action="store_true", help="load the objects into ClickHouse (CLICKHOUSE_URL)")
@@ -78,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace) -> int:
     """Publish and tell; gives the exit code: 0 stored, 1 failed, 3 partly stored, 4 nothing to store."""
     if options.clickhouse and options.prefix:
         print("publish: ClickHouse loads keys that begin with a table's name: leave --prefix out.", file=sys.stderr)

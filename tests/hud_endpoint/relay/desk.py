@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import requests
 
+from hud_endpoint.contract import RELAY_TABLE
 from hud_endpoint.events import Grant
 from hud_endpoint.relay.allowlist import parse_allowlist
 from hud_endpoint.relay.dispatch import Dispatches, dispatch_key, parse_dispatch
@@ -19,7 +20,7 @@ from hud_endpoint.relay.oidc import Identity, Verifier
 from hud_endpoint.relay.outbox import Outbox
 from hud_endpoint.relay.rate_limit import RateLimiter
 from hud_endpoint.settings import RelaySettings
-from oot_ops.create_tables import RELAY_TABLE, dynamodb_tables
+from oot_ops.create_tables import dynamodb_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
