@@ -26,6 +26,7 @@ COOL_DOWN_SECONDS = 30.0  # an attacker who invents kids makes us ask the issuer
 _TIMEOUT = (3.05, 5.0)
 _MAX_BYTES = 512 * 1024
 _KEY_BITS = range(2048, 16_384 + 1)  # RFC 7518, 3.3, asks for 2,048 or more; OpenSSL verifies with no more than 16,384
+_SAME_NAME = 4  # keys that are tried for one token; RFC 7517, 4.5, wants names to differ
 _EXPONENT_BITS = 64  # what OpenSSL takes with a large key; issuers use 65537
 # What an issuer that is down, or talks nonsense, ends in; urllib3's own errors come while the body is being read.
 _FAILURES = (
@@ -41,18 +42,18 @@ _FAILURES = (
 
 
 class KeySet:
-    """The RSA keys of one issuer, by `kid`."""
+    """The RSA keys of one issuer, by `kid`, which should name one key and does not always."""
 
     def __init__(self, issuer: str, session: requests.Session) -> None:
         self._issuer = issuer
         self._session = session
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._keys: dict[str, list[jwt.PyJWK]] = {}
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._lock = threading.Lock()
 
-    def key(self, kid: str) -> jwt.PyJWK:
-        """Give the key.
+    def keys(self, kid: str) -> list[jwt.PyJWK]:
+        """Return the keys of this name, at least one.
 
         Raises RefusedError `invalid_token` for a kid the issuer does not have, `issuer_unavailable` when no keys
         could be fetched yet.
@@ -90,9 +91,11 @@ class KeySet:
             keys_url = str(discovery["jwks_uri"])
             if urlsplit(keys_url).scheme != urlsplit(self._issuer).scheme:
                 raise ValueError("keys of an https issuer come over https")
-            fresh: dict[str, jwt.PyJWK] = {}
+            fresh: dict[str, list[jwt.PyJWK]] = {}
             for kid, key in _usable(self._get(keys_url)["keys"]):
-                fresh.setdefault(kid, key)  # an entry that repeats a kid takes nothing from the one before it
+                same_name = fresh.setdefault(kid, [])
+                if len(same_name) < _SAME_NAME:
+                    same_name.append(key)
         except _FAILURES:
             return  # stale keys still verify; the cool-down paces the next try
         if fresh:

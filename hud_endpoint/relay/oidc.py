@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -137,15 +138,7 @@ class Verifier:
             for part in token.split(".")[:2]:
                 json.loads(base64url_decode(part), object_pairs_hook=_without_duplicates)
             # The key is always the issuer's own; jku, x5u and jwk in the header are never looked at.
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._keys[issuer].key(kid),
-                algorithms=ALGORITHMS,
-                audience=self._audience,
-                issuer=issuer,
-                leeway=LEEWAY_SECONDS,
-                options={"require": REQUIRED_CLAIMS, "strict_aud": True},
-            )
+            claims = self._verified_claims(token, issuer, self._keys[issuer].keys(kid))
         except jwt.ExpiredSignatureError:
             raise _expired(unverified["payload"]["exp"]) from None
         except jwt.ImmatureSignatureError:
@@ -161,6 +154,26 @@ class Verifier:
         for name, holds in self._issuers[issuer].profile.rules.items():
             if not holds(claims.get(name)):
                 raise RefusedError("invalid_token", f"The token's claim {name} is missing or malformed.")
+        return claims
+
+    def _verified_claims(self, token: str, issuer: str, keys: list[jwt.PyJWK]) -> dict[str, Any]:
+        """Return the claims that one of the keys has signed. Raises PyJWTError."""
+        *others, last = keys
+        for key in others:  # an issuer that gives two keys one name
+            with suppress(jwt.InvalidSignatureError):
+                return self._decode(token, issuer, key)
+        return self._decode(token, issuer, last)
+
+    def _decode(self, token: str, issuer: str, key: jwt.PyJWK) -> dict[str, Any]:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=ALGORITHMS,
+            audience=self._audience,
+            issuer=issuer,
+            leeway=LEEWAY_SECONDS,
+            options={"require": REQUIRED_CLAIMS, "strict_aud": True},
+        )
         return claims
 
     def _resolve_repo(self, issuer: Issuer, claims: Mapping[str, Any]) -> Pipeline:

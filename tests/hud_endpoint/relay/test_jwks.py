@@ -64,7 +64,7 @@ def keys(issuer: Issuer, session: requests.Session, clock: Clock) -> KeySet:
 def code(keys: KeySet, kid: str) -> str:
     """What asking for a key ends in."""
     try:
-        keys.key(kid)
+        keys.keys(kid)
     except RefusedError as error:
         return error.code
     return "found"
@@ -76,16 +76,17 @@ def fetches(issuer: Issuer) -> int:
 
 def test_keys_are_fetched_once_and_kept(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
     for _ in range(100):
-        found: Any = keys.key("main").key
+        (found,) = keys.keys("main")
         clock.now += 30
-    assert found.public_numbers() == private_key("main").public_key().public_numbers()
+    public: Any = found.key
+    assert public.public_numbers() == private_key("main").public_key().public_numbers()
     assert issuer.web.paths() == [DISCOVERY, JWKS]
 
 
 def test_keys_are_refreshed_after_an_hour(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
-    keys.key("main")
+    keys.keys("main")
     clock.now += FRESH_SECONDS + 1
-    keys.key("main")
+    keys.keys("main")
     assert fetches(issuer) == 2
 
 
@@ -98,7 +99,7 @@ def test_invented_kids_ask_the_issuer_once_a_cool_down(keys: KeySet, issuer: Iss
 
 
 def test_a_rotated_key_is_found_after_the_cool_down(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
-    keys.key("main")
+    keys.keys("main")
     issuer.publish(public_jwk("other"))
     assert code(keys, "other") == "invalid_token"
     clock.now += COOL_DOWN_SECONDS + 1
@@ -175,7 +176,7 @@ class TestAnIssuerThatTalksNonsense:
         good = dict(issuer.web.answers)
         talk_nonsense(issuer, answers)
         with pytest.raises(RefusedError, match="try again in a minute") as caught:
-            keys.key("main")
+            keys.keys("main")
         assert (caught.value.code, caught.value.status) == ("issuer_unavailable", 503)
         issuer.web.answers.update(good)
         assert code(keys, "main") == "issuer_unavailable"  # the cool-down paces the next try
@@ -185,7 +186,7 @@ class TestAnIssuerThatTalksNonsense:
     def test_does_not_spoil_the_keys_it_gave_before(
         self, keys: KeySet, issuer: Issuer, clock: Clock, answers: dict[str, Answer]
     ) -> None:
-        keys.key("main")
+        keys.keys("main")
         talk_nonsense(issuer, answers)
         clock.now += FRESH_SECONDS + 1
         assert code(keys, "main") == "found"
@@ -195,17 +196,17 @@ class TestAnIssuerThatTalksNonsense:
 
 
 def test_an_issuer_that_is_gone_does_not_take_its_keys_along(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
-    keys.key("main")
+    keys.keys("main")
     issuer.web.close()
     clock.now += 7 * 24 * 3600
     assert code(keys, "main") == "found"
 
 
 def test_nobody_with_a_known_key_waits_for_a_slow_issuer(keys: KeySet, issuer: Issuer, clock: Clock) -> None:
-    keys.key("main")
+    keys.keys("main")
     issuer.web.answers[DISCOVERY] = Answer(held=True)
     clock.now += FRESH_SECONDS + 1
-    refreshing = threading.Thread(target=keys.key, args=("main",))
+    refreshing = threading.Thread(target=keys.keys, args=("main",))
     refreshing.start()
     while fetches(issuer) < 2:
         assert refreshing.is_alive()
@@ -239,7 +240,7 @@ def test_other_keys_beside_a_good_one_are_left_out(keys: KeySet, issuer: Issuer)
 
 def test_an_rsa_key_verifies_rs256_whatever_it_says_of_itself(keys: KeySet, issuer: Issuer) -> None:
     issuer.publish(public_jwk("main", alg="RS512"))
-    assert keys.key("main").algorithm_name == "RS256"
+    assert [key.algorithm_name for key in keys.keys("main")] == ["RS256"]
 
 
 def number(value: int) -> str:
@@ -311,8 +312,8 @@ def test_a_broken_entry_under_the_name_of_a_good_one_does_not_displace_it(
 ) -> None:
     good, same_name = public_jwk("main"), {**entry, "kid": "main"}
     issuer.publish(*([same_name, good] if place == "before" else [good, same_name]))
-    found: Any = keys.key("main").key
-    assert found.public_numbers().n == MODULUS
+    found: list[Any] = [key.key for key in keys.keys("main")]
+    assert {key.public_numbers().n for key in found} == {MODULUS}
 
 
 def test_a_number_of_more_digits_than_python_reads_costs_its_entry_alone(keys: KeySet, issuer: Issuer) -> None:

@@ -190,3 +190,34 @@ def test_an_enterprise_s_own_issuer_is_one_like_github_s(web: Web, session: requ
     verifier = Verifier([web.url, issuer.url], AUDIENCE, session)
     identity = verifier.verify(f"Bearer {issuer.sign()}")
     assert (identity.repo, identity.issuer) == ("example-org/torch-sample", issuer.url)
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("others", [1, 3])
+def test_of_keys_of_one_name_any_may_have_signed(verifier: Verifier, issuer: Issuer, place: str, others: int) -> None:
+    good = public_jwk("main")
+    same_name = [public_jwk(f"same-{number}", kid="main") for number in range(others)]
+    issuer.publish(*([*same_name, good] if place == "before" else [good, *same_name]))
+    assert verifier.verify(f"Bearer {issuer.sign()}").run_id == "240"
+    with pytest.raises(RefusedError, match="InvalidSignatureError"):
+        verifier.verify(f"Bearer {issuer.sign(key='attacker', kid='main')}")
+    with pytest.raises(RefusedError) as caught:
+        verifier.verify(f"Bearer {issuer.sign(issuer.claims(aud='sigstore'))}")
+    assert caught.value.code == "wrong_audience"
+
+
+def test_no_token_makes_the_relay_try_more_keys_than_a_few(
+    verifier: Verifier, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer.publish(*(public_jwk("same", kid="main") for _ in range(50)))
+    tried, decode = 0, jwt.decode
+
+    def count(*args: Any, **kwargs: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        return decode(*args, **kwargs)
+
+    monkeypatch.setattr(jwt, "decode", count)
+    with pytest.raises(RefusedError):
+        verifier.verify(f"Bearer {issuer.sign()}")
+    assert tried == 4
