@@ -7,8 +7,11 @@ out of range. Sizes are UTF-8 bytes. `docs/schema/` holds their JSON Schemas, `w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, Self, TypeVar
+import json
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, Self, TypeVar
 
+import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,7 +27,6 @@ from typing_extensions import TypedDict  # pydantic reads its annotations on eve
 
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.wire_types import (
-    ENVIRONMENT_BYTES,
     Attempt,
     Conclusion,
     Count,
@@ -162,7 +164,7 @@ class Workflow(_Lenient):
     completed_at: OptionalTime = None
     test_results: TestResults | None = None
     artifact_url: OptionalUrl = None
-    # One wrong entry refuses the whole: to list a million of them would take a gigabyte.
+    # To list a million wrong entries would take a gigabyte: `lenient` looks at them one by one.
     failed_tests: Annotated[list[LenientFailedTest], FailFast()] = Field(default_factory=list)
     environment: Environment = Field(default_factory=dict)
 
@@ -172,8 +174,6 @@ class Workflow(_Lenient):
             raise ValueError("a completed callback needs a conclusion, such as success or failure")
         if self.check_run_id is None and self.run_id is None:
             raise ValueError("check_run_id or run_id is needed to tell one job from another")
-        if sum(len(f"{k}{v}".encode()) for k, v in self.environment.items()) > ENVIRONMENT_BYTES:
-            raise ValueError(f"environment has more than {ENVIRONMENT_BYTES} bytes")
         return self
 
     @property
@@ -297,8 +297,43 @@ def load_json(body: bytes) -> object:
     try:
         data: object = from_json(body)
     except ValueError as error:
-        raise invalid_json(error) from None
+        return load_odd_json(body, error)
     return data
+
+
+def load_odd_json(body: bytes, cause: ValueError) -> object:
+    """Parse JSON that strict readers refuse: with a byte order mark, NaN, or half a surrogate pair.
+
+    What JSON can't hold becomes null, half a character a replacement. Raises RefusedError `invalid_json`, with the
+    strict reader's `cause`.
+    """
+    try:
+        return _plain(json.loads(body.decode("utf-8-sig"), parse_constant=lambda _: None))
+    except (ValueError, RecursionError):
+        raise invalid_json(cause) from None
+
+
+def load_passable_json(body: bytes) -> object:
+    """Parse a body into what can be passed on as JSON again. Raises RefusedError `invalid_json`."""
+    try:
+        data: object = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return load_odd_json(body, error)
+    return data
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, dict):
+        return {_plain(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and value.bit_length() > 63:
+        return None
+    return value
 
 
 def invalid_json(error: ValueError) -> RefusedError:
@@ -311,17 +346,24 @@ def validate(model: type[M], data: object) -> M:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
-        raise RefusedError("invalid_callback", f"The callback was refused: {_explain(problems)}") from None
+        raise invalid_callback(error.errors(include_url=False, include_input=False)) from None
+
+
+def invalid_callback(problems: list[ErrorDetails]) -> RefusedError:
+    """Return the refusal that names what is wrong."""
+    return RefusedError("invalid_callback", f"The callback was refused: {_explain(problems)}")
 
 
 def _explain(problems: list[ErrorDetails]) -> str:
-    told = [f"{cut('.'.join(map(str, problem['loc'])) or 'body', 64)}: {_said(problem)}" for problem in problems[:3]]
+    named = [
+        f"{cut('.'.join(map(str, problem['loc'])) or 'body', 64)}: {problem_text(problem)}" for problem in problems[:3]
+    ]
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return "; ".join(told) + more + "."
+    return "; ".join(named) + more + "."
 
 
-def _said(problem: ErrorDetails) -> str:
+def problem_text(problem: ErrorDetails) -> str:
+    """Return what is wrong with a field, in words that are no Python's."""
     if problem["type"] in ("model_type", "dict_type"):  # pydantic speaks of Python's types, and of our classes
         return "Input should be an object"
     return cut(problem["msg"].removeprefix("Value error, "), 200)

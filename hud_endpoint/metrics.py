@@ -30,6 +30,7 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {
     "relay": {
         "callbacks": Metric("counter", "Callbacks by outcome", ("outcome",)),
         "refusals": Metric("counter", "Refusals by code", ("code",)),
+        "dropped_fields": Metric("counter", "Optional fields that could not be read"),
         "latency": Metric("histogram", "Time to an answer", unit="Seconds"),
         "outbox_depth": Metric("gauge", "Entries by queue", ("queue",)),
         "outbox_age": Metric("gauge", "Age of the oldest waiting entry", unit="Seconds"),

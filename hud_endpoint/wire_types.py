@@ -60,6 +60,8 @@ def to_id(value: object) -> object:
 def _check_id(value: str) -> str:
     if not value.strip() or len(value.encode()) > NAME_BYTES:
         raise ValueError(f"an id has 1 to {NAME_BYTES} bytes")
+    if "\ufffd" in value:  # two ids that differ in it would become one
+        raise ValueError("an id holds no broken character")
     return value
 
 
@@ -68,6 +70,12 @@ def to_count(value: object) -> object:
     if isinstance(value, bool | str):
         raise ValueError("a count is a JSON number")  # noqa: TRY004 - pydantic reports ValueError
     return value
+
+
+def _read_count(value: object) -> object:
+    """Read digits in a text as a count, as some clients send them. Raises ValueError."""
+    digits = isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 16
+    return int(str(value)) if digits else to_count(value)
 
 
 def check_name(value: str) -> str:
@@ -121,6 +129,12 @@ def _check_environment(value: object) -> object:
     return value
 
 
+def _check_environment_size(value: dict[str, object]) -> dict[str, object]:
+    if sum(len(f"{name}{entry}".encode()) for name, entry in value.items()) > ENVIRONMENT_BYTES:
+        raise ValueError(f"environment has more than {ENVIRONMENT_BYTES} bytes")
+    return value
+
+
 def _blank_is_none(value: object) -> object:
     return None if value == "" else value
 
@@ -136,6 +150,7 @@ def drop_nothing(value: object) -> object:
 Environment = Annotated[
     dict[str, str | int | float | bool | None],
     BeforeValidator(_check_environment, json_schema_input_type=dict[str, str | int | float | bool | None]),
+    AfterValidator(_check_environment_size),
 ]
 Id = Annotated[str, BeforeValidator(to_id, json_schema_input_type=str | int), AfterValidator(_check_id)]
 Name = Annotated[str, AfterValidator(check_name)]
@@ -144,7 +159,7 @@ OptionalUrl = Annotated[Url | None, BeforeValidator(_blank_is_none)]  # CRCR's c
 Repo = Annotated[str, AfterValidator(_check_repo)]
 Time = Annotated[datetime, BeforeValidator(_check_time), AfterValidator(_to_utc)]
 OptionalTime = Annotated[Time | None, BeforeValidator(_blank_is_none)]
-Count = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(to_count)]
+Count = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(_read_count)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, strict=True)]  # strict: a JSON number
 Text = Annotated[str, Field(default="")]
 Label = Annotated[str, AfterValidator(cut_name), Field(default="")]  # a name that may be empty

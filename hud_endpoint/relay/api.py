@@ -63,6 +63,8 @@ def relay_operations(settings: RelaySettings, handler: ResultHandler, metrics: M
         metrics.record({"callbacks": 1}, outcome=taken.body["outcome"])
         if taken.body["outcome"] in ("duplicate", "ignored"):
             admission.count_token(identity.token_id)
+        if dropped := len(taken.body.get("dropped", ())):
+            metrics.record({"dropped_fields": dropped})
         audit.record(identity, taken.body["outcome"], key=taken.body.get("dynamoKey", ""))
         return as_json(taken.body, taken.status_code)
 

@@ -16,6 +16,7 @@ from hud_endpoint.record import completion_digest, job_identity, to_write
 from hud_endpoint.relay.lifecycle import Claim, Job, Phase
 
 if TYPE_CHECKING:
+    from hud_endpoint.lenient import Dropped
     from hud_endpoint.relay.allowlist import Listed
     from hud_endpoint.relay.dispatch import Recorded
     from hud_endpoint.relay.oidc import Identity
@@ -27,9 +28,9 @@ _DETAILS = {"test_results", "failed_tests", "environment", "artifact_url"}
 class Accepted:
     """A callback that passed every check, before anything is written.
 
-    `body` is the JSON as it came, `received_at` in seconds since the epoch; `commit_verified` is None where the
-    upstream was not asked. `callback` says what counts: event, pull request and commit of the dispatch's record where
-    there is one, and no pull request for a nightly.
+    `body` is the JSON as it came but for what was `dropped`, `received_at` in seconds since the epoch;
+    `commit_verified` is None where the upstream was not asked. `callback` says what counts: event, pull request and
+    commit of the dispatch's record where there is one, and no pull request for a nightly.
     """
 
     identity: Identity
@@ -40,6 +41,7 @@ class Accepted:
     key: str
     received_at: float
     deferred: bool
+    dropped: tuple[Dropped, ...] = ()
     commit_verified: bool | None = None
 
     @cached_property

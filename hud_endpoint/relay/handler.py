@@ -12,11 +12,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from hud_endpoint.contract import Callback, dynamo_key, invalid_json, validate
+from hud_endpoint.contract import Callback, dynamo_key, load_passable_json
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.events import is_self_reported
+from hud_endpoint.lenient import answer_of, read_leniently
 from hud_endpoint.links import UPSTREAM, backend_path, pull_request_path
 from hud_endpoint.logs import bind
 from hud_endpoint.relay.admission import Claim
@@ -132,8 +131,8 @@ class ResultHandler:
 
     def _check(self, identity: Identity, listed: Listed, body: bytes) -> tuple[Accepted, Known]:
         """Return the callback as it counts, and what is known of its job. Raises RefusedError."""
-        data = _parse_object(body)
-        callback = with_attempt(validate(Callback, data), identity)
+        read, data, dropped = read_leniently(Callback, load_passable_json(body))
+        callback = with_attempt(read, identity)
         bind(repo=identity.repo, delivery_id=callback.delivery_id)
         check_run(identity, callback)
         key = dynamo_key(identity.repo, callback)
@@ -152,6 +151,7 @@ class ResultHandler:
             key=key,
             received_at=self._clock(),
             deferred=deferred,
+            dropped=tuple(dropped),
             commit_verified=self._is_upstream_commit(callback) if is_self_reported(callback.event_type) else None,
         )
         return accepted, known
@@ -293,12 +293,15 @@ class ResultHandler:
 
     def _respond(self, status_code: int, accepted: Accepted, outcome: str) -> CallbackResponse:
         log.info("callback %s", outcome)
+        if accepted.dropped:
+            log.warning("%d fields were left out, %s first", len(accepted.dropped), accepted.dropped[0].field)
         body = {
             "ok": True,
             "status": accepted.callback.workflow.status,
             "outcome": outcome,
             "dynamoKey": accepted.key,
             "hud_url": f"{self._settings.public_url}{_page(accepted)}",
+            **answer_of(accepted.dropped),
         }
         if accepted.listed.level >= "L3":
             body["message"] = (
@@ -306,14 +309,6 @@ class ResultHandler:
                 "this relay yet; keep the step with CRCR's callback action beside this one."
             )
         return CallbackResponse(status_code, body)
-
-
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        data = orjson.loads(body)  # which refuses NaN and 1e999: they could not be passed on
-    except orjson.JSONDecodeError as error:
-        raise invalid_json(error) from None
-    return data  # type: ignore[no-any-return]  # whatever it is: the contract says what it must be
 
 
 def _ignored(reason: str) -> CallbackResponse:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hud_endpoint.contract import HUD_BODY_BYTES, ConflictNote, RelayPayload, load_json, validate
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.http import as_json, read_body
+from hud_endpoint.lenient import answer_of, read_leniently
 from hud_endpoint.logs import bind
 from hud_endpoint.openapi.document import Operation
 from hud_endpoint.record import to_write
@@ -38,11 +39,12 @@ def results_operation(settings: ResultsSettings, store: ResultStore) -> Operatio
             bind(repo=note.trusted.verified_repo)
             outcome = store.note_conflict(note.conflict)
             return {"ok": True, "status": "completed", "dynamoKey": note.conflict.dynamo_key, "outcome": outcome}
-        payload = validate(RelayPayload, data)
+        payload, _, dropped = read_leniently(RelayPayload, data, ("untrusted", "callback_payload"))
         write = to_write(payload, now=datetime.now(UTC), retention_days=settings.retention_days)
         bind(repo=payload.trusted.verified_repo, delivery_id=payload.untrusted.callback_payload.delivery_id)
         outcome = store.apply(write)
-        return {"ok": True, "status": write.status, "dynamoKey": write.key, "outcome": outcome}
+        answer = {"ok": True, "status": write.status, "dynamoKey": write.key, "outcome": outcome}
+        return answer | answer_of(dropped)
 
     async def receive_result(request: Request) -> Response:
         """Store one result that the relay vouches for.

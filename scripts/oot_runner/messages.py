@@ -273,6 +273,12 @@ TEMPLATES: dict[str, Template] = {
         "Repositories at L3 and L4 keep CRCR's callback step beside this one, since that makes the check on the pull "
         "request.",
     ),
+    "fields_dropped": Template(
+        "warning",
+        "The relay could not read some fields",
+        "The result is on HUD without them: {fields}.",
+        "Correct what they name; everything else was taken.",
+    ),
     "relay_note": Template("notice", "The relay says", "{detail}", ""),
     # what the reports say
     "no_reports": Template(

@@ -109,8 +109,7 @@ def _report(environ: dict[str, str], runner: Runner, story: _Story) -> None:
     delivered = delivery.send(request, settings.max_time, settings.retries, say=runner.say)
     repository = run.repository or "this repository"
     story.verdict = verdict.judge(delivered, host, settings.audience, repository, len(body.data))
-    if story.verdict.message:
-        story.messages.insert(0, story.verdict.message)
+    story.messages[:0] = [each for each in (story.verdict.message, story.verdict.dropped) if each]
 
 
 def _save(data: bytes, runner: Runner, folder: str) -> str:

@@ -45,6 +45,7 @@ class Verdict(NamedTuple):
     dynamo_key: str = ""
     hud_url: str = ""
     message: Message | None = None
+    dropped: Message | None = None  # what the relay could not read, and left out
 
 
 def judge(delivered: Outcome, host: str, audience: str, repository: str, size: int) -> Verdict:
@@ -97,7 +98,18 @@ def _accepted(status: int, words: dict[str, Any], facts: dict[str, Any]) -> Verd
         dynamo_key=str(words.get("dynamoKey") or ""),
         hud_url=url if url.startswith(("https://", "http://")) else "",
         message=message,
+        dropped=_dropped(words.get("dropped")),
     )
+
+
+def _dropped(fields: object) -> Message | None:
+    """Return what the relay says of fields that it left out, `[{"field", "why"}]`."""
+    named = [each for each in fields if isinstance(each, dict)] if isinstance(fields, list) else []
+    if not named:
+        return None
+    texts = [" ".join(plain(f"{each.get('field')}: {each.get('why')}").split())[:300] for each in named[:5]]
+    more = f"; and {len(named) - 5} more" if len(named) > 5 else ""
+    return tell("fields_dropped", fields="; ".join(texts) + more)
 
 
 def _words(body: bytes) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _post_one(report: Report, where: _Where, run: WorkflowRun, runner: Runner) -
     except ReportError as error:
         runner.annotate("error", error.message.text(), title=error.message.title)
         return "failed"
-    if told := end.message or start.message:
+    if told := end.message or start.message or end.dropped:
         runner.annotate(told.level, f"{report.job}: {told.text()}", title=told.title)
     return end.outcome
 

@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from hud_endpoint import contract, wire_types
 from hud_endpoint.contract import Callback, ConflictNote, Dispatch, RelayPayload, dynamo_key, parse
+from hud_endpoint.lenient import CONCLUSIONS
 from hud_endpoint.record import IDENTITY_FIELDS, OPENING_FIELDS, RESULT_FIELDS, RUNNING_FIELDS
 from oot_local.node import find_node
 from tests.docs.pages import PAGES, ROOT, blocks, lines, marked
@@ -175,3 +176,10 @@ def test_clickhouse_understands_a_statement(statement: str, clickhouse: Client) 
 def test_clickhouse_would_say_so(clickhouse: Client) -> None:
     with pytest.raises(DatabaseError, match="code: 62"):
         clickhouse.raw_query("EXPLAIN AST ALTER USER oot_hud_reader ADD PASSWORD")
+
+
+def test_the_words_for_a_conclusion_are_the_code_s() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", marked(WIRE, "words"), re.MULTILINE))
+    table = {meant: re.findall(r"`(\w+)`", words) for meant, words in rows.items()}
+    other = {word: meant for word, meant in CONCLUSIONS.items() if word != meant}
+    assert {word: meant for meant, words in table.items() for word in words} == other

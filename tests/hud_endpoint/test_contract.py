@@ -127,7 +127,10 @@ def test_times_become_utc(told: str | None, utc: str | None) -> None:
         ("workflow.started_at", [1714792921, "1714792921", True, "2026-13-01", "2200-01-01T00:00:00Z", {}]),
         ("workflow.completed_at", ["2000-01-01T00:00:00+10:00", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"]),
         ("workflow.test_results", [[], "x", 5]),
-        ("workflow.test_results.passed", ["1", True, -1, 1.5, 10**12 + 1, 2**64, float("nan"), float("inf")]),
+        (
+            "workflow.test_results.passed",
+            ["x", "1" * 16, "-1", True, -1, 1.5, 10**13, 2**64, float("nan"), float("inf")],
+        ),
         ("workflow.test_results.duration_seconds", ["1", True, -0.1, 1e10, float("nan"), float("-inf")]),
         ("workflow.environment", [[], "x", {"a": {}}, {"a": [1]}, {"a": float("nan")}]),
         ("workflow.environment", [{"k": "x" * ENVIRONMENT_BYTES}, {f"k{i}": "é" for i in range(4000)}]),
@@ -205,9 +208,7 @@ def test_only_http_urls_with_a_host_are_accepted(path: str) -> None:
         b"{",
         b"{'a': 1}",
         b"\xff",
-        b"\xef\xbb\xbf{}",  # a byte order mark
         json.dumps(COMPLETED_CALLBACK).encode("utf-16"),
-        b'{"delivery_id": "\\ud800"}',  # a lone surrogate, which UTF-8 does not have
         b'{"delivery_id": "\xed\xa0\x80"}',
         b'{"delivery_id": "\x01"}',
         b'{"delivery_id": ' + b"9" * 5000 + b"}",

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import orjson
 
-from hud_endpoint.contract import RELAY_BODY_BYTES, Callback, parse
+from hud_endpoint.contract import RELAY_BODY_BYTES, Callback, load_passable_json
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.events import GITHUB_EVENTS, is_self_reported, may_report
+from hud_endpoint.lenient import read_leniently
 from hud_endpoint.wire_types import Conclusion, cut_name
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def reports(
 
 def _match(data: bytes, run: WorkflowRun, ended: Mapping[str, _Ended | None]) -> tuple[Callback, _Ended] | str:
     try:
-        callback = parse(Callback, data)
+        callback, _, _ = read_leniently(Callback, load_passable_json(data))
     except RefusedError as error:
         return error.code
     workflow = callback.workflow

@@ -139,9 +139,9 @@ class TestBodies:
             (json.dumps(COMPLETED_CALLBACK).encode(), "invalid_callback", "trusted: Field required"),  # hop 1's body
             (json.dumps(relay_payload(repo="a/b/c")).encode(), "invalid_callback", "trusted.verified_repo"),
             (
-                json.dumps(relay_payload(changed(COMPLETED_CALLBACK, {"workflow.url": "javascript:x"}))).encode(),
+                json.dumps(relay_payload(changed(COMPLETED_CALLBACK, {"workflow.name": " "}))).encode(),
                 "invalid_callback",
-                "untrusted.callback_payload.workflow.url: only http(s) URLs",
+                "untrusted.callback_payload.workflow.name: a name must not be empty",
             ),
         ],
     )
