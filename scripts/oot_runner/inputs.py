@@ -83,7 +83,8 @@ INPUTS = (
     Input(
         "needs",
         "",
-        "The `needs` context as JSON, of a last job that waits for the others: the worst result is the conclusion.",
+        "The `needs` context as JSON, or `needs.*.result`, of a last job that waits for the others: the worst result "
+        "is the conclusion.",
     ),
     Input(
         "mode",

@@ -313,6 +313,21 @@ TEMPLATES: dict[str, Template] = {
         "The report goes without {what}: {why}.",
         "Correct it; everything else was reported.",
     ),
+    "inputs_too_large": Template(
+        "warning",
+        "Some inputs were too large to be passed on",
+        "The system starts no program with a variable above 128 KiB (32 KiB on Windows), so that the report goes "
+        "without `failed-tests`, `failed-tests-detail` and the parts of `needs` and `client-payload` that it can do "
+        "without.",
+        "Give `failed-tests` the path of a file, and jobs that others need small outputs.",
+    ),
+    "reports_unreadable": Template(
+        "warning",
+        "The test reports could not be read",
+        "The result was reported without counts: {why}.",
+        "Check the files that `test-reports` names, and who may read them. If it is a mistake of this action, please "
+        "report it, with the traceback in the log.",
+    ),
     "crashed": Template(
         "error",
         "report-result itself failed",

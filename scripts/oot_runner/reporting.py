@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,8 +61,6 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
     except ReportError as error:
         story.messages.insert(0, error.message)
     except Exception as error:  # noqa: BLE001 - the process's outermost edge: a mistake of ours fails nobody's job
-        import traceback
-
         runner.say(traceback.format_exc())
         story.messages.insert(0, tell("crashed", why=f"{type(error).__name__}: {error}"))
     _tell(runner, story)
@@ -72,10 +71,17 @@ def main(argv: list[str], environ: dict[str, str]) -> int:
 def _report(environ: dict[str, str], runner: Runner, story: _Story) -> None:
     settings = story.settings = read_settings(environ)
     run = story.run = ci.detect(environ, settings)
-    read = reports.summarize(settings.test_reports, run.workspace, runner.say)
-    story.slowest = read.slowest
-    story.messages += read.messages
-    story.found = payload.results(settings, run, read.report)
+    if environ.get("OOT_INPUTS_LEFT_OUT"):
+        story.messages.append(tell("inputs_too_large"))
+    report = None
+    try:
+        read = reports.summarize(settings.test_reports, run.workspace, runner.say)
+        report, story.slowest = read.report, read.slowest
+        story.messages += read.messages
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a report, or our reading of it, costs the counts
+        runner.say(traceback.format_exc())
+        story.messages.append(tell("reports_unreadable", why=f"{type(error).__name__}: {error}"))
+    story.found = payload.results(settings, run, report)
     story.messages += story.found.messages
 
     posts = settings.mode == "post"

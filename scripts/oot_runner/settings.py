@@ -170,9 +170,16 @@ def _worst(text: str) -> str | None:
     if not text or text == "null":
         return None
     needs = load_json("needs", text)
-    results = [job.get("result") for job in needs.values() if isinstance(job, dict)] if isinstance(needs, dict) else []
+    if isinstance(needs, dict):
+        results = [job.get("result") for job in needs.values() if isinstance(job, dict)]
+    else:  # `needs.*.result`
+        results = needs if isinstance(needs, list) else []
     if not results or any(result not in _WORST_FIRST for result in results):
-        raise ReportError("bad_input", name="needs", why="it is not what `${{ toJSON(needs) }}` gives")
+        raise ReportError(
+            "bad_input",
+            name="needs",
+            why="it is not what `${{ toJSON(needs) }}` or `${{ toJSON(needs.*.result) }}` gives",
+        )
     return next(result for result in _WORST_FIRST if result in results)
 
 

@@ -347,6 +347,69 @@ def test_two_jobs_of_a_run_meet_in_one_record_with_the_worst_result(make_job: Ma
     assert (last.status, result.outputs["conclusion"]) == ("success", "failure")
 
 
+LARGE = "x" * 200_000  # Linux starts nothing with a variable of more than 128 KiB
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the limit is Linux's")
+@pytest.mark.parametrize(
+    ("inputs", "conclusion"),
+    [
+        (
+            {"needs": json.dumps({"a": {"result": "failure", "outputs": {"log": LARGE}}, "b": {"result": "success"}})},
+            "failure",
+        ),
+        ({"failed-tests": json.dumps([{"name": "test_a", "message": LARGE}])}, "success"),
+        (
+            {"client-payload": json.dumps({**CLIENT_PAYLOAD, "payload": {**CLIENT_PAYLOAD["payload"], "body": LARGE}})},
+            "success",
+        ),
+        (
+            {
+                "client-payload": json.dumps(
+                    {"event_type": "push", "delivery_id": "d", "payload": {"after": SHA, "x": LARGE}}
+                )
+            },
+            "success",
+        ),
+    ],
+    ids=["needs", "failed-tests", "client-payload", "client-payload of a push"],
+)
+def test_inputs_above_the_system_s_limit_cost_themselves(
+    make_job: MakeJob, server: WebServer, inputs: dict[str, str], conclusion: str
+) -> None:
+    job = make_job(github={**DISPATCH, "event": {"client_payload": CLIENT_PAYLOAD}})
+    result = report(job, server, inputs)
+    assert (result.outcome, result.outputs["outcome"]) == ("success", "delivered"), result.log
+    [callback] = [contract.parse(contract.Callback, request.body) for request in server.callbacks]
+    assert callback.workflow.conclusion == conclusion
+    payload = json.loads(inputs.get("client-payload", "{}")) or CLIENT_PAYLOAD
+    expected = contract.Callback.model_validate({**payload, "workflow": server.callbacks[0].json["workflow"]})
+    assert (callback.payload.pull_request, callback.upstream_sha) == (
+        expected.payload.pull_request,
+        expected.upstream_sha,
+    )
+    assert (callback.delivery_id, callback.event_type) == (expected.delivery_id, expected.event_type)
+    assert callback.callback_token == expected.callback_token
+    assert "Some inputs were too large to be passed on" in [each.title for each in result.annotations]
+
+
+@pytest.mark.parametrize("results", [["success", "failure"], ["success", "cancelled", "failure"]])
+def test_the_results_alone_are_enough_of_needs(make_job: MakeJob, server: WebServer, results: list[str]) -> None:
+    result = report(make_job(), server, {"scope": "workflow", "needs": json.dumps(results)})
+    assert result.outputs["conclusion"] == "failure"
+
+
+def test_a_report_that_nobody_may_read_costs_the_counts(make_job: MakeJob, server: WebServer) -> None:
+    job = make_job()
+    write(job, "reports/a.xml", PASSED)
+    write(job, "reports/b.xml/c.xml", PASSED)  # a folder of that name
+    (job.workspace / "reports" / "gone.xml").symlink_to("nowhere.xml")
+    os.mkfifo(job.workspace / "reports" / "fifo.xml")
+    result = report(job, server, {"test-reports": "reports/*.xml"})
+    assert result.outputs["outcome"] == "delivered", result.log
+    assert result.outputs["tests-passed"] == "2"
+
+
 def test_the_artifacts_of_our_upload_step_are_linked(make_job: MakeJob, server: WebServer) -> None:
     job = make_job()
     job.run('echo "OOT_HUD_ARTIFACT_URL=https://s3.example/run" >> "$GITHUB_ENV"')

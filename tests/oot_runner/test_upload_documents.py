@@ -87,9 +87,9 @@ def test_nothing_is_interpolated_into_a_script() -> None:
 def test_one_step_for_windows_and_one_for_all_others() -> None:
     assert {name: (step["if"], step.get("shell")) for name, step in STEPS.items() if "run" in step} == {
         "posix": ("always() && runner.os != 'Windows'", "sh"),
-        "windows": ("always() && runner.os == 'Windows'", "pwsh"),
+        "windows": ("always() && runner.os == 'Windows'", "powershell"),
         "posix-end": ("always() && steps.posix.outputs.python", "sh"),
-        "windows-end": ("always() && steps.windows.outputs.python", "pwsh"),
+        "windows-end": ("always() && steps.windows.outputs.python", "powershell"),
     }
 
 
