@@ -43,8 +43,10 @@ def relay_operations(settings: RelaySettings, handler: ResultHandler, metrics: M
         listed: Listed | None = None
         try:
             admission.check_stranger(address, claim)
-            identity = await run_in_threadpool(handler.verify, authorization)
-            listed = await run_in_threadpool(handler.admit, identity)
+            # One hop for who calls, one for what is said: between them the body is read, of members alone.
+            caller = await run_in_threadpool(handler.identify, authorization)
+            identity = caller.identity
+            listed = caller.admitted()
             admission.check_token(identity.token_id)
             body = await read_body(request, RELAY_BODY_BYTES)
             taken = await run_in_threadpool(handler.accept, identity, listed, body)

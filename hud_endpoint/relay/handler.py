@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hud_endpoint.contract import Callback, dynamo_key, load_passable_json
 from hud_endpoint.errors import RefusedError
@@ -59,6 +59,20 @@ class CallbackResponse:
     body: dict[str, Any]
 
 
+class Caller(NamedTuple):
+    """A proven identity, and what the allowlist has of it, or why it is not admitted now."""
+
+    identity: Identity
+    listed: Listed | None
+    refusal: RefusedError | None = None
+
+    def admitted(self) -> Listed:
+        """Return the allowlist's entry. Raises the refusal (403, 429, 503)."""
+        if self.listed is None:
+            raise self.refusal or RefusedError("repo_not_allowed", f"{self.identity.repo} is not admitted.")
+        return self.listed
+
+
 class ResultHandler:
     """Takes callbacks of verified callers to HUD."""
 
@@ -89,9 +103,13 @@ class ResultHandler:
         self._is_upstream_commit = is_upstream_commit  # whether a self-reported callback is about the upstream's commit
         self._clock = clock
 
-    def verify(self, authorization: str | None) -> Identity:
-        """Return who calls. Raises RefusedError (401, 503)."""
-        return self._verifier.verify(authorization)
+    def identify(self, authorization: str | None) -> Caller:
+        """Return who calls, and whether they may. Raises RefusedError (401, 503) where nobody is proven."""
+        identity = self._verifier.verify(authorization)
+        try:
+            return Caller(identity, self.admit(identity))
+        except RefusedError as refusal:
+            return Caller(identity, None, refusal)
 
     def claim(self, authorization: str | None) -> Claim:
         """Return whom a token names, unverified: good for who has to wait, and for nothing else."""
