@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from oot_stats.sources.github_answers import WorkflowRun
 
 
+UNKNOWN = "unknown"  # GitHub never said how the run ended: its reports are collected all the same
+_WAITS = (2.0, 3.0, 5.0)
+
+
 def _outputs(found: WorkflowRun) -> dict[str, str]:
     head = found.head_repository
     return {
@@ -34,6 +38,21 @@ def _outputs(found: WorkflowRun) -> dict[str, str]:
     }
 
 
+def _ended_run(github: GitHub, run_id: int, attempt: int | None) -> WorkflowRun:
+    """Return the run; GitHub sometimes says that it has ended and takes a while to say how.
+
+    Raises GitHubError.
+    """
+    for wait in _WAITS:
+        found = github.run(run_id, attempt)
+        if found.conclusion or found.status != "completed":
+            return found
+        print(f"GitHub does not say yet how run {run_id} ended; asking again in {wait:g} s", flush=True)
+        github.sleep(wait)
+    found = github.run(run_id, attempt)
+    return found if found.conclusion else found.model_copy(update={"conclusion": UNKNOWN})
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     which_run.add_arguments(parser, latest=True)
@@ -43,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     try:
         with GitHub.of(options.repo) as github:
-            found = github.run(options.workflow_run_id, options.workflow_run_attempt)
+            found = _ended_run(github, options.workflow_run_id, options.workflow_run_attempt)
     except GitHubError as error:
         print(f"stats run: {error}", file=sys.stderr)
         return 1

@@ -101,6 +101,43 @@ def test_a_run_that_is_not_there(github: GitHub) -> None:
         list(github.artifacts(10**15))
 
 
+@pytest.mark.parametrize("moved", ["repositories/7", "repos/org/newname"])
+def test_a_renamed_repository_is_followed_within_the_api(
+    github: GitHub, local: LocalRuns, waits: Waits, moved: str
+) -> None:
+    run = local.add("org/newname")
+    local.upload(run, "test-reports-runattempt1-x_1", b"zip")
+    api = github._url
+    with GitHub(api, SECRET, "org/newname", patience=1, say=print) as renamed:
+        artifact = only(renamed, run)
+    local.fault(f"{REPO}/actions/runs/{run}", 301, headers={"location": f"{api}/repos/org/newname/actions/runs/{run}"})
+    path = f"actions/artifacts/{artifact.place}/zip"
+    local.fault(path, 301, headers={"location": f"{api}/{moved}/{path}"})
+    local.fault(f"{moved}/{path}", 302, headers={"location": "https://blob.example.org/zip"})
+    assert github.address(artifact) == "https://blob.example.org/zip"
+    assert github.run(run).repository.full_name == "org/newname"
+    assert waits.said == [f"{REPO} is org/newname now."]
+
+
+def test_it_is_not_followed_for_ever(github: GitHub, local: LocalRuns) -> None:
+    run = local.add(REPO)
+    local.upload(run, "test-reports-runattempt1-x_1", b"zip")
+    artifact = only(github, run)
+    path = f"actions/artifacts/{artifact.place}/zip"
+    for _ in range(5):
+        local.fault(path, 301, headers={"location": f"{github._url}/repositories/7/{path}"})
+    assert "/repositories/7/" in github.address(artifact)  # which nothing is fetched from
+
+
+@pytest.mark.parametrize(("status", "remedy"), [(403, "does the token have"), (500, "in trouble"), (502, "in trouble")])
+def test_what_to_do_depends_on_whose_trouble_it_is(github: GitHub, local: LocalRuns, status: int, remedy: str) -> None:
+    run = local.add(REPO)
+    for _ in range(8):
+        local.fault(f"runs/{run}/artifacts", status, body="{}")
+    with pytest.raises(GitHubError, match=remedy):
+        list(github.artifacts(run))
+
+
 # --- rate limits
 
 

@@ -179,8 +179,9 @@ def test_by_itself_it_follows_this_repository_s_own_ci(
     ("conclusion", "results"),
     [
         ("success", ["success", "skipped", "success", "skipped", "skipped"]),  # nothing was left behind
-        ("cancelled", ["success", "skipped", "skipped", "skipped", "skipped"]),
-        (None, ["success", "skipped", "skipped", "skipped", "skipped"]),
+        ("skipped", ["success", "skipped", "skipped", "skipped", "skipped"]),
+        ("action_required", ["success", "skipped", "skipped", "skipped", "skipped"]),
+        ("startup_failure", ["success", "skipped", "skipped", "skipped", "skipped"]),
     ],
 )
 def test_where_there_is_nothing_to_store_no_job_gets_rights(
@@ -189,6 +190,19 @@ def test_where_there_is_nothing_to_store_no_job_gets_rights(
     upload.over(conclusion=conclusion)
     jobs = upload.follow(bucket=buckets())
     assert [jobs.run(name) for name in ("run", "presign", "collect", "publish", "copy")] == results, jobs.logs
+
+
+@pytest.mark.parametrize("conclusion", ["cancelled", "timed_out", "stale", "neutral", None])
+def test_a_run_is_stored_however_it_ended(
+    upload: Upload, s3: S3Client, buckets: Callable[[], str], conclusion: str | None
+) -> None:
+    """pytorch stores cancelled runs too (pytorch/pytorch#129694): one job in a timeout cancels the whole."""
+    run, bucket = upload.over(conclusion=conclusion, event="pull_request", head_branch="x"), buckets()
+    upload.github.upload(run, f"test-reports-runattempt1-x_{upload.jobs[0]}", archive(("a/t.xml", REPORT)))
+    jobs = upload.follow(bucket=bucket)
+    results = [jobs.run(each) for each in ("run", "presign", "collect", "publish")]
+    assert results == ["success", "skipped", "success", "success"], jobs.logs
+    assert f"manifest/{run}/1" in keys(s3, bucket)
 
 
 def test_without_a_bucket_collect_alone_tells_what_it_would_store(upload: Upload) -> None:

@@ -33,6 +33,7 @@ _TIMEOUT = 60
 _PATIENCE_SECONDS = 900
 _SECONDARY_SECONDS = 60  # what GitHub asks for where it names no time
 _GONE = (404, 410)
+_MOST_RENAMES = 3
 
 
 class GitHubError(Exception):
@@ -83,9 +84,12 @@ class GitHub:
         """Give an attempt of a run, by default its latest. Raises GitHubError."""
         path = f"/actions/runs/{run_id:d}" + (f"/attempts/{attempt:d}" if attempt else "")
         found = _parsed(WorkflowRun, self._get(path), path)
-        other = found.id != run_id or (attempt and found.run_attempt != attempt)
-        if other or found.repository.full_name.lower() != self._repo.lower():
+        if found.id != run_id or (attempt and found.run_attempt != attempt):
             raise GitHubError(f"GitHub answered {path} with another run.")
+        name = found.repository.full_name
+        if name.lower() != self._repo.lower():  # ids of runs are unique, and only a rename leads from name to name
+            self._say(f"{self._repo} is {name} now.")
+            self._repo = name
         return found
 
     def jobs(self, run_id: int, attempt: int | None = None) -> list[WorkflowJob]:
@@ -121,7 +125,11 @@ class GitHub:
             return answer
 
         try:
-            location = self._patiently(ask).headers.get("location", "")
+            for _ in range(_MOST_RENAMES):
+                location = self._patiently(ask).headers.get("location", "")
+                if not location.startswith((f"{self._url}/repositories/", f"{self._url}/repos/")):
+                    break
+                path = location  # the repo was renamed: the API itself says where it is now
         except github.GithubException as error:
             if error.status in _GONE:
                 raise RejectedError("gone", "GitHub has it no longer: it expired, or was deleted.") from None
@@ -145,9 +153,10 @@ class GitHub:
         try:
             _, told = self._patiently(lambda: self._github.requester.requestJsonAndCheck("GET", path))
         except github.GithubException as error:
-            raise GitHubError(
-                f"GitHub answered {path} with {error.status}: does the token have `actions: read` there?"
-            ) from None
+            remedy = "does the token have `actions: read` there?"
+            if error.status >= 500:
+                remedy = "GitHub is in trouble; nothing was lost, run it again later."
+            raise GitHubError(f"GitHub answered {path} with {error.status}: {remedy}") from None
         if not isinstance(told, dict):
             raise GitHubError(f"GitHub answered {path} with something else than it documents.")
         return told
