@@ -41,7 +41,7 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {
         "records": Metric("counter", "Records read from the stream"),
         "dead_letters": Metric("counter", "Records that can't become rows"),
         "gaps": Metric("counter", "Times that the stream had forgotten records"),
-        "shards": Metric("gauge", "Shards that this worker reads"),
+        "shards": Metric("gauge", "Shards of the stream that can be read now"),
         "lag": Metric("gauge", "Age of the newest record when written", unit="Seconds"),
         "last_batch": Metric("gauge", "When the last batch was written, since 1970", unit="Seconds"),
     },

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hud_endpoint.aws_lambda import handlers
 from hud_endpoint.metrics import CloudWatchMetrics
-from oot_replicator.connections import AWAY, RECONNECT_SECONDS, make_writer, read_secret, statuses, told
+from oot_replicator.connections import AWAY, RECONNECT_SECONDS, make_writer, one_line, read_secret, statuses
 
 if TYPE_CHECKING:
     from hud_endpoint.aws_lambda import Handler
@@ -41,7 +41,7 @@ def _stream() -> Handler:
             written = _writer(int(time.time() // RECONNECT_SECONDS)).write(records)
         except AWAY as error:
             _writer.cache_clear()
-            log.warning("%d records wait for a store that is away: %s", len(records), told(error))
+            log.warning("%d records wait for a store that is away: %s", len(records), one_line(error))
             return {"batchItemFailures": [{"itemIdentifier": sequence_number(records[0])}]}
         metrics.record(batch_numbers(records, written))
         return {"batchItemFailures": []}

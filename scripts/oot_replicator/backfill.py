@@ -13,21 +13,30 @@ docs/settings.md.
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from tenacity import stop_after_attempt
+
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
 from hud_endpoint.logs import set_up
-from oot_replicator.backoff import Backoff
-from oot_replicator.connections import AWAY, add_connection_arguments, aws, connect_writer, positive, told, whole
+from oot_replicator.connections import (
+    AWAY,
+    add_connection_arguments,
+    aws,
+    connect_writer,
+    one_line,
+    positive,
+    retrying,
+    whole,
+)
 from oot_replicator.progress import Progress
-from oot_replicator.reading.poller import BATCH
 from oot_replicator.reading.scan import MOST_SEGMENTS, SEGMENTS, pages
+from oot_replicator.reading.stream import BATCH
 from oot_replicator.rows.transform import Transform, scanned
 from oot_replicator.writing.writer import TABLE, Written
 
@@ -37,8 +46,6 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
 
     from oot_replicator.writing.writer import Writer
-
-log = logging.getLogger("backfill")
 
 _TRIES = 30  # of one batch, some minutes: a scan that was given up starts again from its beginning
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -68,16 +75,8 @@ def records(
 
 
 def write(writer: Writer, batch: list[dict[str, Any]], sleep: Callable[[float], None] = time.sleep) -> Written:
-    """Write a batch, patiently. Raises AWAY when ClickHouse stays away."""
-    backoff = Backoff()
-    for _ in range(_TRIES - 1):
-        try:
-            return writer.write(batch)
-        except AWAY as error:
-            pause = backoff.seconds()
-            log.warning("waiting %.1f s for ClickHouse: %s", pause, told(error))
-            sleep(pause)
-    return writer.write(batch)
+    """Write a batch, waiting some minutes for ClickHouse where it is away. Raises AWAY."""
+    return retrying(stop_after_attempt(_TRIES), sleep)(writer.write, batch)
 
 
 def run(options: argparse.Namespace) -> Written:
@@ -162,7 +161,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         run(options)
     except (*AWAY, ValueError) as error:
-        print(f"backfill: {told(error).rstrip('.')}. What was written stays; run it again.", file=sys.stderr)
+        print(f"backfill: {one_line(error).rstrip('.')}. What was written stays; run it again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("backfill: stopped. What was written stays; run it again.", file=sys.stderr)

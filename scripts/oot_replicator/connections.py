@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 from typing import TYPE_CHECKING, Any, get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 from urllib3.exceptions import HTTPError
 
 from hud_endpoint.clickhouse.connection import connect
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clickhouse_connect.driver.client import Client
+    from tenacity.stop import StopBaseT
 
     from oot_replicator.writing.letters import DeadLetters
 
+log = logging.getLogger(__name__)
+
 RECONNECT_SECONDS = 600  # so long at most until columns that a migration has added are written
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _SETTINGS = ("clickhouse_url", "replicate_statuses", "dead_letter_queue_url", "async_insert")
 AWAY = (ClickHouseError, BotoCoreError, ClientError, HTTPError, OSError)  # what a store that is away raises
 
@@ -35,7 +41,7 @@ class NoStreamError(Exception):
 
 
 def aws(service: str) -> Any:  # noqa: ANN401 - each service's own client
-    """Give a client of an AWS service, which gives up in time for us to try again."""
+    """Return a client of an AWS service; it gives up in time for its caller to try again."""
     import boto3
     from botocore.config import Config
 
@@ -44,20 +50,37 @@ def aws(service: str) -> Any:  # noqa: ANN401 - each service's own client
 
 
 def read_secret() -> None:
-    """Put what the secret that OOT_HUD_SECRETS_ARN names holds for us into the environment. Raises SecretError."""
+    """Copy the replicator's settings from the secret of OOT_HUD_SECRETS_ARN to the environment. Raises SecretError."""
     from hud_endpoint.secret_settings import secret_settings
 
     for name, value in secret_settings(_SETTINGS).items():
         os.environ[name.upper()] = str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def told(error: Exception) -> str:
-    """Give what a store that is away said, in a line."""
+def one_line(error: BaseException) -> str:
+    """Return an error's message as one line of at most 300 characters."""
     return " ".join(str(error).split())[:300]
 
 
+def retrying(stop: StopBaseT, sleep: Callable[[float], None]) -> Retrying:
+    """Return what calls a function again while it raises AWAY, with backoff and full jitter; at `stop` it raises it."""
+    return Retrying(
+        retry=retry_if_exception_type(AWAY),
+        wait=wait_random_exponential(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
+        stop=stop,
+        sleep=sleep,
+        before_sleep=_log_wait,
+        reraise=True,
+    )
+
+
+def _log_wait(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("waiting %.1f s for a store that is away: %s", state.upcoming_sleep, one_line(error or Exception()))
+
+
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what all commands that bring jobs over have in common."""
+    """Add the options that every command which copies jobs has."""
     parser.add_argument("--table", default=os.environ.get("RESULTS_TABLE", RESULTS_TABLE), help="DynamoDB table")
     parser.add_argument(
         "--async-insert",
@@ -69,7 +92,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_target_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says where rows and dead letters are, and of which jobs."""
+    """Add the options that name ClickHouse, the dead letters and the statuses to copy."""
     parser.add_argument("--clickhouse-url", default=os.environ.get("CLICKHOUSE_URL", "http://127.0.0.1:8123"))
     parser.add_argument(
         "--statuses",
@@ -86,17 +109,17 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def statuses(text: str) -> list[str]:
-    """Read a list of statuses. Raises ArgumentTypeError: with a wrong one, the stream would pass by unwritten."""
-    found = [status.strip() for status in text.split(",") if status.strip()]
-    wrong = [status for status in found if status not in get_args(Status)]
-    if wrong or not found:
-        told = f"{wrong[0]!r} is no status" if wrong else "no status is named"
-        raise argparse.ArgumentTypeError(f"{told}: REPLICATE_STATUSES lists {' and '.join(get_args(Status))}")
-    return found
+    """Parse a list of statuses. Raises ArgumentTypeError: with a wrong one, the stream would pass by unwritten."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = [name for name in names if name not in get_args(Status)]
+    if wrong or not names:
+        problem = f"{wrong[0]!r} is no status" if wrong else "no status is named"
+        raise argparse.ArgumentTypeError(f"{problem}: REPLICATE_STATUSES lists {' and '.join(get_args(Status))}")
+    return names
 
 
 def positive(text: str) -> float:
-    """Read a number above zero. Raises ArgumentTypeError."""
+    """Parse a number above zero. Raises ArgumentTypeError."""
     try:
         number = float(text)
     except ValueError:
@@ -107,7 +130,7 @@ def positive(text: str) -> float:
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """Give what reads a whole number within these bounds, or raises ArgumentTypeError."""
+    """Return a parser of whole numbers from `least` to `most`; it raises ArgumentTypeError."""
 
     def read(text: str) -> int:
         plain = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
@@ -119,25 +142,25 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def make_dead_letters(client: Client, queue_url: str) -> DeadLetters:
-    """Give the place for dead letters."""
+    """Return the place for dead letters: the SQS queue of this URL, or the table where there is none."""
     table = Table(client)
     return Queue(aws("sqs"), queue_url, table) if queue_url else table
 
 
 def make_writer(client: Client, wanted: list[str], *, queue_url: str = "", asynchronous: bool = False) -> Writer:
-    """Give a writer into the job table as the server has it. Raises ValueError for a column of an unknown type."""
+    """Return a writer of the job table's columns on this server. Raises ValueError for a column of an unknown type."""
     columns = insert_columns(client, TABLE)
     return Writer(client, columns, wanted, make_dead_letters(client, queue_url), asynchronous=asynchronous)
 
 
 def connect_writer(options: argparse.Namespace) -> Writer:
-    """Give the writer that the options of `add_connection_arguments` ask for. Raises AWAY, ValueError."""
+    """Return the writer that the options of `add_connection_arguments` ask for. Raises AWAY, ValueError."""
     client = connect(options.clickhouse_url)
     return make_writer(client, options.statuses, queue_url=options.dead_letter_queue, asynchronous=options.async_insert)
 
 
 def stream_arn(dynamodb: Any, table: str) -> str:  # noqa: ANN401 - a boto3 client
-    """Give the stream of a table. Raises NoStreamError."""
+    """Return the ARN of a table's stream. Raises NoStreamError."""
     arn = dynamodb.describe_table(TableName=table)["Table"].get("LatestStreamArn")
     if not arn:
         raise NoStreamError(

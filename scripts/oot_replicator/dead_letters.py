@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hud_endpoint.clickhouse.connection import connect
 from hud_endpoint.clickhouse.ddl import insert_columns
 from hud_endpoint.logs import set_up
-from oot_replicator.connections import AWAY, add_target_arguments, aws, told
+from oot_replicator.connections import AWAY, add_target_arguments, aws, one_line
 from oot_replicator.writing.letters import SOURCE, DeadLetter, QueueReader, Table
 from oot_replicator.writing.writer import TABLE, Writer
 
@@ -104,7 +104,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         count = run(options)
     except (*AWAY, ValueError) as error:
-        print(f"dead-letters: {told(error)}", file=sys.stderr)
+        print(f"dead-letters: {one_line(error)}", file=sys.stderr)
         return 1
     done = {"list": "", "replay": " replayed", "drop": " dropped"}[options.command]
     print(f"{count} dead letters{f' would be{done}' if options.dry_run and done else done}")

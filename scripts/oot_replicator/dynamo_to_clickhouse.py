@@ -4,10 +4,10 @@
     oot-hud replicate --metrics-port 9465
     oot-hud replicate --once     # until the stream is read up, as cron may run it
 
-Run as many as you like: they share the stream's shards, and when one dies the others take over its shards after
---lease-seconds. How far each shard has come is kept in the table torchci-oot-replicator. Reads AWS's usual environment
-(AWS_ENDPOINT_URL and so on) and the variables of docs/settings.md. A stream keeps its records for 24 hours: what was
-missed for longer is brought by `oot-hud backfill`.
+Run one. Its checkpoint is in the table torchci-oot-replicator: killed, it goes on from there. At scale, let Lambda's
+event source mapping read the stream (oot_replicator.aws_lambda). Reads AWS's usual environment (AWS_ENDPOINT_URL and
+so on) and the variables of docs/settings.md. A stream keeps its records for 24 hours: what was missed for longer is
+brought by `oot-hud backfill`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from tenacity import sleep_using_event, stop_when_event_set
+
 from hud_endpoint.logs import set_up
 from hud_endpoint.metrics import Metrics, make_metrics
-from oot_replicator.backoff import Backoff
 from oot_replicator.connections import (
     AWAY,
     RECONNECT_SECONDS,
@@ -30,13 +31,12 @@ from oot_replicator.connections import (
     add_connection_arguments,
     aws,
     connect_writer,
-    positive,
+    one_line,
+    retrying,
     stream_arn,
-    told,
     whole,
 )
-from oot_replicator.reading.leases import Leases, new_owner
-from oot_replicator.reading.poller import BATCH_SECONDS, LEASE_SECONDS, Poller
+from oot_replicator.reading.stream import BATCH, BATCH_SECONDS, IDLE_SECONDS, StreamWorker
 
 if TYPE_CHECKING:
     import argparse
@@ -44,65 +44,47 @@ if TYPE_CHECKING:
 log = logging.getLogger("replicator")
 
 
-def make_poller(options: argparse.Namespace, owner: str, metrics: Metrics) -> Poller:
-    """Connect to both stores. Raises NoStreamError, and what boto3 and ClickHouse raise."""
+def make_worker(options: argparse.Namespace, metrics: Metrics) -> StreamWorker:
+    """Connect to both stores. Raises NoStreamError, AWAY, and ValueError for a column of an unknown type."""
     dynamodb = aws("dynamodb")
-    arn = stream_arn(dynamodb, options.table)
-    return Poller(
-        aws("dynamodbstreams"),
-        arn,
-        Leases(dynamodb, arn, owner),
-        connect_writer(options),
-        metrics=metrics,
-        lease_seconds=options.lease_seconds,
-        batch_seconds=options.batch_seconds,
+    return StreamWorker(
+        aws("dynamodbstreams"), stream_arn(dynamodb, options.table), dynamodb, connect_writer(options), metrics
     )
 
 
 def run(options: argparse.Namespace, stop: threading.Event, metrics: Metrics) -> None:
     """Poll until `stop` is set; with `once`, until all is read. Waits for stores that are away."""
-    owner = new_owner()  # the same over reconnections, so that this worker's own leases stay its own
-    poller: Poller | None = None
-    backoff = Backoff()
+    worker: StreamWorker | None = None
     fresh_until = 0.0
+
+    def poll() -> tuple[int, bool]:
+        nonlocal worker, fresh_until
+        if worker is None or time.monotonic() > fresh_until:
+            worker = make_worker(options, metrics)
+            fresh_until = time.monotonic() + RECONNECT_SECONDS
+        current, worker = worker, None  # after an error it is made anew, from the checkpoint
+        count = current.poll()
+        worker = current
+        return count, current.caught_up
+
+    retry = retrying(stop_when_event_set(stop), sleep_using_event(stop))
     while not stop.is_set():
+        began = time.monotonic()
         try:
-            if poller and time.monotonic() > fresh_until:
-                poller.flush()
-                poller = None
-            if poller is None:
-                poller = make_poller(options, owner, metrics)
-                fresh_until = time.monotonic() + RECONNECT_SECONDS
-            poller.poll()
-            if options.once and poller.caught_up:
-                break
-        except AWAY as error:
-            pause = backoff.seconds()
-            log.warning("waiting %.1f s for a store that is away: %s", pause, told(error))
-            poller = None
-            stop.wait(pause)
-        else:
-            backoff.reset()
-            stop.wait(poller.idle_seconds)
-    if poller:
-        try:
-            poller.flush()
-            poller.close()
-        except AWAY as error:
-            log.warning("the last batch is left to the next worker: %s", told(error))
+            count, caught_up = retry(poll)
+        except AWAY as error:  # only when it was to stop meanwhile
+            log.warning("the last batch is left to the next start: %s", one_line(error))
+            return
+        if options.once and caught_up:
+            return
+        if count < BATCH:
+            stop.wait(max(began + BATCH_SECONDS - time.monotonic(), 0) if count else IDLE_SECONDS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_connection_arguments(parser)
     parser.add_argument("--once", action="store_true", help="stop when the stream is read up")
-    parser.add_argument("--lease-seconds", type=positive, default=LEASE_SECONDS, help="default: %(default)s")
-    parser.add_argument(
-        "--batch-seconds",
-        type=positive,
-        default=BATCH_SECONDS,
-        help="a busy stream is written this often, in larger batches (default: %(default)s)",
-    )
     parser.add_argument(
         "--metrics-port",
         type=whole(0, 65535),

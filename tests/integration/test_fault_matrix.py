@@ -94,7 +94,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         argv = ["-m", "tests.integration.durable_dynamodb", str(proxy_port), str(emulator_port), "1"]
         proxy = python("proxy", argv, folder, {}, f"http://127.0.0.1:{proxy_port}/_ministack/health")
-        replicator = python("replicator", ["-m", "oot_ops", "replicate", "--lease-seconds", "1"], folder, env)
+        replicator = python("replicator", ["-m", "oot_ops", "replicate"], folder, env)
         huds = {
             f"hud{number}": python(
                 f"hud{number}",

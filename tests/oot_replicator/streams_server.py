@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from oot_replicator.rows.records import to_event
 if TYPE_CHECKING:
     from types_boto3_dynamodbstreams.client import DynamoDBStreamsClient
 
-ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/jobs/stream/2026-01-01T00:00:00.000"
+_TABLE_ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/jobs"
 
 
 @dataclass
@@ -40,6 +41,7 @@ class StreamsServer:
 
     def __init__(self, page: int = 1000) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.arn = ""
         self._page = page
         self._shards: dict[str, _Shard] = {}
         self._refusals: dict[str, list[str]] = {}
@@ -50,6 +52,7 @@ class StreamsServer:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
+        self.reset()
 
     def client(self) -> DynamoDBStreamsClient:
         """boto3's client of this server."""
@@ -65,13 +68,10 @@ class StreamsServer:
     def reset(self) -> None:
         """Be a new stream."""
         with self._lock:
+            self.arn = f"{_TABLE_ARN}/stream/{uuid.uuid4().hex}"
             self._shards.clear()
             self._refusals.clear()
             self.calls.clear()
-
-    @property
-    def shard_ids(self) -> list[str]:
-        return list(self._shards)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -145,7 +145,7 @@ class StreamsServer:
     def _serve(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
         if codes := self._refusals.get(operation):
             raise _RefusalError(codes.pop(0))
-        if body.get("StreamArn", ARN) != ARN:
+        if body.get("StreamArn", self.arn) != self.arn:
             raise _RefusalError("ResourceNotFoundException")
         operations = {
             "DescribeStream": self._describe,
@@ -158,7 +158,7 @@ class StreamsServer:
         names = list(self._shards)
         start = names.index(body["ExclusiveStartShardId"]) + 1 if "ExclusiveStartShardId" in body else 0
         some = names[start : start + min(body.get("Limit", 100), 3)]  # small pages, so that they are read on
-        told: dict[str, Any] = {"StreamArn": ARN, "StreamStatus": "ENABLED", "Shards": []}
+        told: dict[str, Any] = {"StreamArn": self.arn, "StreamStatus": "ENABLED", "Shards": []}
         for name in some:
             shard = self._shards[name]
             told["Shards"].append({"ShardId": name} | ({"ParentShardId": shard.parent} if shard.parent else {}))

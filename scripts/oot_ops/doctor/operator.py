@@ -30,7 +30,7 @@ from hud_endpoint.relay.outbox import DEAD, QUEUE
 from hud_endpoint.relay.stores import RelayStores
 from oot_ops.create_tables import REPLICATOR_TABLE, dynamodb_tables
 from oot_ops.doctor.check import Check, tell
-from oot_replicator.reading.leases import Leases
+from oot_replicator.reading.stream import Position, describe, load_checkpoint, shard_iterator
 
 if TYPE_CHECKING:
     import argparse
@@ -232,29 +232,25 @@ def _rollups(client: Client) -> Iterator[Check]:
 
 
 def _lag(client: DynamoDBClient, stream_arn: str) -> Iterator[Check]:
-    """Ask the stream, behind where the pollers have come, for the next record: its age is the lag."""
+    """Ask the stream for the records behind the replicator's checkpoint: the age of the next one is the lag."""
     streams = boto3.client("dynamodbstreams", config=_PATIENCE)
     try:
-        shards = streams.describe_stream(StreamArn=stream_arn)["StreamDescription"].get("Shards", [])
-        leases = Leases(client, stream_arn, "doctor").load(shard["ShardId"] for shard in shards)
-        begun = [lease for lease in leases.values() if lease.counter]
-        if not begun:
+        positions = load_checkpoint(client, stream_arn)
+        if not positions:
             remedy = "On Lambda, see the function's IteratorAge; else start `oot-hud replicate`."
-            yield Check("replication", "warn", "no poller has ever read this stream", remedy)
+            yield Check("replication", "warn", "no replicator has a checkpoint in this stream", remedy)
             return
         ages = []
-        for lease in begun:
-            place: dict[str, Any] = {"ShardIteratorType": "TRIM_HORIZON"}
-            if lease.sequence_number:
-                place = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": lease.sequence_number}
-            if not lease.finished:
-                given = streams.get_shard_iterator(StreamArn=stream_arn, ShardId=lease.shard_id, **place)
-                records = streams.get_records(ShardIterator=given["ShardIterator"], Limit=1)["Records"]
+        for shard_id in describe(streams, stream_arn):
+            position = positions.get(shard_id, Position())
+            if not position.finished:
+                iterator = shard_iterator(streams, stream_arn, shard_id, position)
+                records = streams.get_records(ShardIterator=iterator, Limit=1)["Records"]
                 ages += [
                     time.time() - record["dynamodb"]["ApproximateCreationDateTime"].timestamp() for record in records
                 ]
     except client.exceptions.ResourceNotFoundException:
-        yield Check("replication", "skip", "no poller keeps its place here: on Lambda, see the function's IteratorAge")
+        yield Check("replication", "skip", "no checkpoint is kept here: on Lambda, see the function's IteratorAge")
         return
     except (BotoCoreError, ClientError) as error:
         yield Check("replication", "fail", str(error), "This role needs to read the stream and the replicator's table.")

@@ -1,1 +1,1 @@
-"""Read DynamoDB: shards of its stream under leases, and whole tables."""
+"""Read DynamoDB: its stream, and whole tables."""

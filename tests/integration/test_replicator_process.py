@@ -1,4 +1,4 @@
-"""The stream replicator as a process, on real stores: takeovers, ClickHouse away and back, an orderly end, replays."""
+"""The stream replicator as a process, on real stores: kill -9, ClickHouse away and back, an orderly end, replays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 import uuid
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ TODAY = datetime.now(UTC).isoformat()
 
 
 class World:
-    """A job table with a stream of its own, and workers on it."""
+    """A job table with a stream of its own, and replicators on it."""
 
     def __init__(self, stack: Stack, dynamodb: DynamoDBClient, aws: dict[str, Any], folder: Path) -> None:
         self.name = f"jobs-{uuid.uuid4().hex}"
@@ -76,8 +75,8 @@ class World:
             **changes,
         }
 
-    def worker(self, name: str, *flags: str) -> Process:
-        argv = ["-m", "oot_ops", "replicate", *flags]
+    def worker(self, name: str, *flags: str, program: str = "") -> Process:
+        argv = ["-c", program] if program else ["-m", "oot_ops", "replicate", *flags]
         env = self.environment | {"CLICKHOUSE_URL": self.clickhouse_url}
         process = python(name, argv, self._folder, env)
         self._workers.append(process)
@@ -87,17 +86,9 @@ class World:
     def log(self, name: str) -> str:
         return (self._folder / f"{name}.log").read_text()
 
-    def lease(self) -> dict[str, Any]:
-        [item] = [
-            item
-            for item in self._dynamodb.scan(TableName=REPLICATOR_TABLE, ConsistentRead=True)["Items"]
-            if item["pk"]["S"].startswith(f"{self.stream_arn}/")
-        ]
-        return item
-
     def forget(self) -> None:
         """Forget how far the stream has been read."""
-        self._dynamodb.delete_item(TableName=REPLICATOR_TABLE, Key={"pk": self.lease()["pk"]})
+        self._dynamodb.delete_item(TableName=REPLICATOR_TABLE, Key={"pk": {"S": self.stream_arn}})
 
     def count(self, client: Client) -> int:
         query = "SELECT count() FROM default.oot_workflow_job FINAL WHERE downstream_repo = {repo: String}"
@@ -105,8 +96,6 @@ class World:
 
     def stop(self) -> None:
         for worker in self._workers:
-            with suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGCONT)
             worker.stop()
         self._dynamodb.delete_table(TableName=self.name)
 
@@ -125,37 +114,35 @@ def end(process: Process) -> int:
     return process.popen.wait(20)
 
 
-def test_a_stalled_worker_is_followed_and_sets_nothing_back(world: World, clickhouse: Client) -> None:
-    first = world.worker("first", "--lease-seconds", "1")
-    world.put(0, 50)
-    wait_for(lambda: world.count(clickhouse) == 50, "the first worker's rows")
-    os.kill(first.pid, signal.SIGSTOP)
-    second = world.worker("second", "--lease-seconds", "1")
-    world.put(50, 50)
-    stalled_at = time.monotonic()
-    wait_for(lambda: world.count(clickhouse) == 100, "the second worker's rows")
-    print(f"takeover of a stalled worker: {time.monotonic() - stalled_at:.1f} s with leases of 1 s")
-    owner, kept = world.lease()["lease_owner"], world.lease()["sequence_number"]
-    os.kill(first.pid, signal.SIGCONT)
-    wait_for(lambda: "another owner" in world.log("first") or None, "the first worker to see it")
-    world.put(100, 50)
-    wait_for(lambda: world.count(clickhouse) == 150, "all rows")
-    wait_for(lambda: world.lease()["sequence_number"]["S"] > kept["S"], "the checkpoint")
-    assert world.lease()["lease_owner"] == owner
-    assert end(second) == 0
+# Batches of 100, so that a kill comes between or within them.
+SMALL_BATCHES = """
+from oot_ops import cli
+from oot_replicator.reading import stream
+stream.BATCH = stream._READ = 100
+raise SystemExit(cli.main(["replicate"]))
+"""
 
 
-def test_a_killed_worker_is_followed_at_once_on_the_same_host(world: World, clickhouse: Client) -> None:
-    first = world.worker("first", "--lease-seconds", "3")
-    world.put(0, 20)
-    wait_for(lambda: world.count(clickhouse) == 20, "the first worker's rows")
-    second = world.worker("second", "--lease-seconds", "3")
-    os.kill(first.pid, signal.SIGKILL)
-    assert first.popen
-    first.popen.wait(10)
-    world.put(20, 20)
-    wait_for(lambda: world.count(clickhouse) == 40, "the second worker's rows")
-    assert end(second) == 0
+def test_killed_in_mid_stream_it_loses_and_doubles_nothing(world: World, clickhouse: Client) -> None:
+    world.put(0, 3000)
+    for _ in range(3):
+        before = world.count(clickhouse)
+        assert before < 3000, "the kill must come in mid-stream"
+        worker = world.worker("replicator", program=SMALL_BATCHES)
+        wait_for(lambda: world.count(clickhouse) > before, "progress of the replicator")  # noqa: B023
+        os.kill(worker.pid, signal.SIGKILL)
+        assert worker.popen
+        worker.popen.wait(10)
+    world.worker("replicator")
+    wait_for(lambda: world.count(clickhouse) == 3000, "all jobs in ClickHouse")
+    query = """
+        SELECT count(), uniqExact(dynamoKey), sum(total_tests), groupUniqArray(version % (5 * 10000000000000))
+        FROM default.oot_workflow_job FINAL WHERE downstream_repo = {repo: String}
+    """
+    totals = clickhouse.query(query, parameters={"repo": world.repo}).result_rows[0]
+    assert totals == (3000, 3000, sum(range(3000)), [3 * 10**13 + 1])
+    errors = "SELECT count() FROM default.oot_replication_errors WHERE startsWith(record_id, {repo: String})"
+    assert clickhouse.query(errors, parameters={"repo": world.repo}).result_rows == [(0,)]
 
 
 def test_clickhouse_killed_and_back_nothing_is_lost(world: World, tmp_path: Path) -> None:
@@ -177,19 +164,18 @@ def test_clickhouse_killed_and_back_nothing_is_lost(world: World, tmp_path: Path
         client.close()
 
 
-def test_sigterm_finishes_the_batch_and_gives_the_shard_back(world: World, clickhouse: Client) -> None:
-    worker = world.worker("replicator", "--batch-seconds", "100", "--lease-seconds", "100")
+def test_sigterm_ends_it_between_two_batches(world: World, clickhouse: Client) -> None:
+    worker = world.worker("replicator")
     world.put(0, 1)
-    wait_for(lambda: world.count(clickhouse) == 1, "the first row, at once")
-    world.put(1, 40)  # held back for a larger batch
+    wait_for(lambda: world.count(clickhouse) == 1, "the first row")
+    world.put(1, 400)
     assert end(worker) == 0
-    assert world.lease()["lease_owner"] == {"S": ""}
     rest = world.worker("rest", "--once")
     assert rest.popen
     assert rest.popen.wait(30) == 0
-    assert world.count(clickhouse) == 41
-    written = [int(rows) for name in ("replicator", "rest") for rows in re.findall(r'"rows":(\d+)', world.log(name))]
-    assert sum(written) == 41, "what was written was kept: nothing is written twice"
+    assert world.count(clickhouse) == 401
+    rows = [int(rows) for name in ("replicator", "rest") for rows in re.findall(r'"rows":(\d+)', world.log(name))]
+    assert sum(rows) == 401, "what was written is in the checkpoint: nothing is written twice"
 
 
 def test_yesterdays_whole_stream_over_todays_data_changes_nothing(world: World, clickhouse: Client) -> None:
@@ -220,13 +206,13 @@ def test_a_worker_reconnects_now_and_then_and_goes_on(
     """So that it writes the columns that a migration has added since."""
     monkeypatch.setattr(dynamo_to_clickhouse, "RECONNECT_SECONDS", 0.2)
     connections = []
-    connect_anew = dynamo_to_clickhouse.make_poller
+    connect_anew = dynamo_to_clickhouse.make_worker
 
-    def make_poller(*arguments: Any) -> Any:
+    def make_worker(*arguments: Any) -> Any:
         connections.append(connect_anew(*arguments))
         return connections[-1]
 
-    monkeypatch.setattr(dynamo_to_clickhouse, "make_poller", make_poller)
+    monkeypatch.setattr(dynamo_to_clickhouse, "make_worker", make_worker)
     for name, value in world.environment.items():
         monkeypatch.setenv(name, value)
     options = argparse.Namespace(
@@ -236,8 +222,6 @@ def test_a_worker_reconnects_now_and_then_and_goes_on(
         once=False,
         dead_letter_queue="",
         async_insert=False,
-        lease_seconds=30,
-        batch_seconds=0,
     )
     stop = threading.Event()
     thread = threading.Thread(target=dynamo_to_clickhouse.run, args=(options, stop, Metrics()))
