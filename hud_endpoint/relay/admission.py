@@ -124,15 +124,15 @@ def _is_callers(error: RefusedError) -> bool:
     return 400 <= error.status < 500 and error.status != 429
 
 
-def _require(wait: float, whose: str) -> None:
+def _require(wait: float, calls: str) -> None:
     if wait:
-        raise _too_many(whose, wait)
+        raise _too_many(calls, wait)
 
 
-def _too_many(whose: str, wait: float, detail: str = "") -> RefusedError:
+def _too_many(calls: str, wait: float, detail: str = "") -> RefusedError:
     seconds = max(1, math.ceil(wait))
     return RefusedError(
         "too_many_refusals",
-        f"{whose} refused, or said nothing new, too often: try again after {seconds} s.{detail}",
+        f"{calls} refused, or said nothing new, too often: try again after {seconds} s.{detail}",
         retry_after=seconds,
     )

@@ -92,16 +92,16 @@ class Allowlist:
         self._pipelines = pipelines
 
     def entry(self, repo: str) -> Listed:
-        """Give the repo's entry. Raises RefusedError `repo_not_allowed` for an unknown repo."""
-        found = self._entries.get(repo.lower())
-        if found is None:
+        """Return the repo's entry. Raises RefusedError `repo_not_allowed` for an unknown repo."""
+        entry = self._entries.get(repo.lower())
+        if entry is None:
             raise RefusedError(
                 "repo_not_allowed", f"{repo} is not on the allowlist: ask PyTorch's dev infra to add it (RFC-0050)."
             )
-        return found
+        return entry
 
     def entries(self) -> Collection[Listed]:
-        """Give every repo's entry."""
+        """Return every repo's entry."""
         return self._entries.values()
 
     def pipeline(self, issuer: str, pipeline: str) -> Pipeline | None:
@@ -115,8 +115,8 @@ class Allowlist:
     def summary(self) -> str:
         """Count the repos of each level, in one line."""
         levels = Counter(entry.level for entry in self._entries.values())
-        told = [f"{level} {levels[level]}" for level in LEVELS]
-        return f"{len(self._entries)} repos ({', '.join(told)}), {len(self._pipelines)} pipelines elsewhere"
+        counts = [f"{level} {levels[level]}" for level in LEVELS]
+        return f"{len(self._entries)} repos ({', '.join(counts)}), {len(self._pipelines)} pipelines elsewhere"
 
 
 def parse_allowlist(data: str | bytes) -> Allowlist:
@@ -133,14 +133,14 @@ def parse_allowlist(data: str | bytes) -> Allowlist:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         hint = ": quote names that begin with it" if "'@'" in str(error.problem) else ""  # oncalls, as CRCR shows them
-        told = f"not YAML: {error.problem or error.context}{hint}"
-        reader.problems.append(Problem(mark.line + 1 if mark else 1, told))
+        message = f"not YAML: {error.problem or error.context}{hint}"
+        reader.problems.append(Problem(mark.line + 1 if mark else 1, message))
     except (yaml.YAMLError, RecursionError) as error:
         reader.problems.append(Problem(1, f"not YAML: {str(error).partition(chr(10))[0] or 'nested too deeply'}"))
     if reader.problems:
         problems = tuple(sorted(set(reader.problems)))
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise AllowlistError("; ".join(f"line {line}: {told}" for line, told in problems[:5]) + more, problems)
+        raise AllowlistError("; ".join(f"line {line}: {message}" for line, message in problems[:5]) + more, problems)
     return Allowlist(reader.entries, reader.pipelines)
 
 
@@ -203,19 +203,19 @@ class _Reader:
             self._wrong(at, f"{name} is listed twice, first in line {self._lines[name.lower()]}")
             return
         self._lines[name.lower()] = _line(at)
-        told = {"oncalls": about}
+        fields = {"oncalls": about}
         if isinstance(about, yaml.MappingNode):
-            told = dict(self._pairs(about, name))
-            for key in told.keys() - set(ENTRY_KEYS):
-                self._wrong(told[key], f"{name}: {key} is unknown; an entry has {', '.join(ENTRY_KEYS)}")
+            fields = dict(self._pairs(about, name))
+            for key in fields.keys() - set(ENTRY_KEYS):
+                self._wrong(fields[key], f"{name}: {key} is unknown; an entry has {', '.join(ENTRY_KEYS)}")
         self.entries[name.lower()] = Listed(
             name,
             level,
             device,
-            oncalls=self._names(told.get("oncalls"), f"the oncalls of {name}"),
-            events=self._choices(told.get("events"), f"{name}: events", EVENT_DOMAINS),
-            repository_id=self._repository_id(told.get("id"), name),
-            nightly_on=self._choices(told.get("nightly_on"), f"{name}: nightly_on", ("push",)),
+            oncalls=self._names(fields.get("oncalls"), f"the oncalls of {name}"),
+            events=self._choices(fields.get("events"), f"{name}: events", EVENT_DOMAINS),
+            repository_id=self._repository_id(fields.get("id"), name),
+            nightly_on=self._choices(fields.get("nightly_on"), f"{name}: nightly_on", ("push",)),
         )
 
     def _choices(self, node: yaml.Node | None, what: str, choices: tuple[str, ...]) -> tuple[str, ...]:
@@ -252,19 +252,19 @@ class _Reader:
                     self._pipeline(profile.default_url if profile else provider, pipeline.lower(), about)
 
     def _pipeline(self, issuer: str, pipeline: str, node: yaml.Node) -> None:
-        told = dict(self._pairs(node, pipeline)) if isinstance(node, yaml.MappingNode) else {"repo": node}
-        for key in told.keys() - {"repo", "required_claims"}:
-            self._wrong(told[key], f"{pipeline}: {key} is unknown; a pipeline has a repo and required_claims")
-        name = self._name(_text(told.get("repo")), told.get("repo") or node)
+        fields = dict(self._pairs(node, pipeline)) if isinstance(node, yaml.MappingNode) else {"repo": node}
+        for key in fields.keys() - {"repo", "required_claims"}:
+            self._wrong(fields[key], f"{pipeline}: {key} is unknown; a pipeline has a repo and required_claims")
+        name = self._name(_text(fields.get("repo")), fields.get("repo") or node)
         if name and name.lower() not in self.entries:
             self._wrong(node, f"{name} is at no level: list it above as well")
         claims = {
             claim: self._names(values, f"the values of {claim}")
-            for claim, values in self._mapping(told.get("required_claims"), f"the required_claims of {pipeline}")
+            for claim, values in self._mapping(fields.get("required_claims"), f"the required_claims of {pipeline}")
         }
         for claim, values in claims.items():
             if not values:
-                self._wrong(told["required_claims"], f"{pipeline}: {claim} has no value that would be accepted")
+                self._wrong(fields["required_claims"], f"{pipeline}: {claim} has no value that would be accepted")
         if (issuer, pipeline) in self.pipelines:
             self._wrong(node, f"{pipeline} is there twice")
         self.pipelines[issuer, pipeline] = Pipeline(name or "", claims)
@@ -273,8 +273,8 @@ class _Reader:
         try:
             return _REPO.validate_python(repo)
         except ValidationError:
-            told = f"`{repo}`" if repo is not None else "this"
-            self._wrong(at, f"{told} is not written owner/name")
+            name = f"`{repo}`" if repo is not None else "this"
+            self._wrong(at, f"{name} is not written owner/name")
             return None
 
     def _names(self, node: yaml.Node | None, what: str) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class AllowlistSource:
         self._read_at = datetime.now(UTC)
 
     def entry(self, repo: str) -> Listed:
-        """Give the repo's entry. Raises RefusedError `repo_not_allowed` for an unknown repo."""
+        """Return the repo's entry. Raises RefusedError `repo_not_allowed` for an unknown repo."""
         return self._current().entry(repo)
 
     def pipeline(self, issuer: str, pipeline: str) -> Pipeline | None:
@@ -94,7 +94,7 @@ class AllowlistSource:
 def find_source(
     name: str, *, session: requests.Session, raw_url: str, s3: Callable[[], S3Client]
 ) -> Callable[[], bytes]:
-    """Give the function that reads the source of this name; it raises AllowlistError where it can't.
+    """Return the function that reads the source of this name; it raises AllowlistError where it can't.
 
     `raw_url` is where GitHub serves the raw content of files, `s3` makes the client that is needed for S3 only. Raises
     AllowlistError for a name that is none of the forms.

@@ -22,7 +22,7 @@ class S3Bodies:
         self._client.put_object(Bucket=self._bucket, Key=PREFIX + name, Body=body)
 
     def get(self, name: str) -> bytes:
-        """Give a body. Raises what boto3 raises."""
+        """Return a body. Raises what boto3 raises."""
         return self._client.get_object(Bucket=self._bucket, Key=PREFIX + name)["Body"].read()
 
     def delete(self, name: str) -> None:

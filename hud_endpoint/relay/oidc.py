@@ -90,7 +90,7 @@ class Verifier:
         self._keys = {url: KeySet(url, session) for url in self._issuers}
 
     def verify(self, authorization: str | None) -> Identity:
-        """Give the identity behind an `Authorization: Bearer <token>` header.
+        """Return the identity behind an `Authorization: Bearer <token>` header.
 
         Raises RefusedError with one of the codes missing_token, invalid_token, expired_token, unknown_issuer,
         wrong_audience, event_not_accepted, pipeline_not_allowed, issuer_unavailable.
@@ -224,10 +224,10 @@ def _now() -> str:
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Two parsers that disagree about which of two `repository` counts are how one repo becomes another.
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         raise ValueError("a name is there twice")
-    return found
+    return unique
 
 
 def _identity(issuer: Issuer, claims: Mapping[str, Any], pipeline: Pipeline, token: str) -> Identity:

@@ -68,7 +68,7 @@ class Sweeper:
         return Swept(timed_out, orphans)
 
     def last_sweep(self) -> float | None:
-        """Give when the last sweep ended, seconds since the epoch; None before the first."""
+        """Return when the last sweep ended, seconds since the epoch; None before the first."""
         item = self._client.get_item(TableName=self._table, Key=HEARTBEAT).get("Item")
         return float(item["at"]["N"]) if item else None
 

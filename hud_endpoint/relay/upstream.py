@@ -103,7 +103,7 @@ class Upstream:
 
 
 def ask_github(api_url: str, repo: str, token: str | None) -> Callable[[str], bool]:
-    """Give the function that asks GitHub's REST API for a commit of the repo; without a token, 60 times an hour."""
+    """Return the function that asks GitHub's REST API for a commit of the repo; without a token, 60 times an hour."""
 
     def ask(sha: str) -> bool:
         import github  # here, for cold starts: only nightlies need it
@@ -120,7 +120,7 @@ def ask_github(api_url: str, repo: str, token: str | None) -> Callable[[str], bo
         try:
             commit = client.get_repo(repo).get_commit(sha, commit_files_per_page=1)
             commit.complete()  # only this asks; the SHA by itself is read off the URL
-            found = commit.raw_data.get("sha")
+            commit_sha = commit.raw_data.get("sha")
         except github.RateLimitExceededException:
             raise LookupError("rate limited; a GITHUB_TOKEN has more calls") from None
         except github.GithubException as error:
@@ -131,8 +131,8 @@ def ask_github(api_url: str, repo: str, token: str | None) -> Callable[[str], bo
             raise LookupError(f"{type(error).__name__}: is {api_url} GitHub's API?") from None
         finally:
             client.close()
-        if not found:
+        if not commit_sha:
             raise LookupError(f"no commit in the answer: is {api_url} GitHub's API?")
-        return bool(found == sha)
+        return bool(commit_sha == sha)
 
     return ask

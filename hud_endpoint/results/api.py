@@ -62,8 +62,8 @@ def results_operation(settings: ResultsSettings, store: ResultStore) -> Operatio
         try:
             answer = await threads.run(store_result, body)
         except BusyError:
-            told = "More results are waiting for the store than there is room for: send it again."
-            raise RefusedError("store_unavailable", told, retry_after=RETRY_AFTER_SECONDS) from None
+            message = "More results are waiting for the store than there is room for: send it again."
+            raise RefusedError("store_unavailable", message, retry_after=RETRY_AFTER_SECONDS) from None
         return as_json(answer)
 
     return Operation(

@@ -16,7 +16,7 @@ _UNREADABLE = object()  # equals nothing that we write
 
 
 def attribute(value: Value) -> dict[str, Any]:
-    """Give a value as DynamoDB's AttributeValue."""
+    """Return a value as DynamoDB's AttributeValue."""
     if isinstance(value, bool):
         return {"BOOL": value}
     if isinstance(value, str):
@@ -49,11 +49,11 @@ def same_job(fields: Mapping[str, Value], stored: Mapping[str, Any]) -> bool:
     )
 
 
-def _plain(name: str, told: Any) -> object:  # noqa: ANN401 - whatever an item of another writer holds
+def _plain(name: str, stored: Any) -> object:  # noqa: ANN401 - whatever an item of another writer holds
     """An attribute as a value to compare: numbers exact, times as moments, and nothing however it is written."""
-    if not isinstance(told, dict) or len(told) != 1:
-        return None if told is None else _UNREADABLE
-    [(kind, value)] = told.items()
+    if not isinstance(stored, dict) or len(stored) != 1:
+        return None if stored is None else _UNREADABLE
+    [(kind, value)] = stored.items()
     if kind == "NULL" or value == "":
         return None
     try:

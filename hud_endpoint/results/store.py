@@ -213,9 +213,9 @@ def _read_failure(error: Exception) -> tuple[str, bool]:
 
     if not isinstance(error, ClientError):
         return type(error).__name__, isinstance(error, ConnectionError | HTTPClientError | ResponseParserError)
-    told: dict[str, Any] = dict(error.response)
-    code = str(told.get("Error", {}).get("Code", ""))[:100]
-    status = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    response: dict[str, Any] = dict(error.response)
+    code = str(response.get("Error", {}).get("Code", ""))[:100]
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return code or f"HTTP {status}", code in _PASSING or status >= 500
 
 
