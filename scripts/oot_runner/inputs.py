@@ -41,6 +41,11 @@ INPUTS = (
         "taken from them.",
     ),
     Input(
+        "require-tests",
+        "false",
+        "`true` reports a job that succeeded without a single test as a failure; else that is a warning.",
+    ),
+    Input(
         "test-results",
         "",
         'Counts as JSON, such as `{"passed": 10, "failed": 1, "skipped": 2}`; each overrides the count from the '

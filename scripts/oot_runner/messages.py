@@ -288,6 +288,38 @@ TEMPLATES: dict[str, Template] = {
         "Check that the tests ran and wrote JUnit XML (pytest: --junitxml=reports/junit.xml), and that the paths are "
         "relative to the workspace.",
     ),
+    "odd_pattern": Template(
+        "warning",
+        "A pattern for test reports names nothing",
+        "{patterns}.",
+        "`test-reports` takes one glob a line; ** stands for any folder.",
+    ),
+    "no_tests": Template(
+        "warning",
+        "The test reports hold no test",
+        "The job succeeded; files read: {files}, tests in them: 0.",
+        "Check what the test run selected (a filter, `pytest -k`, a build without tests). With `require-tests: true` "
+        "such a job is reported as a failure.",
+    ),
+    "tests_required": Template(
+        "error",
+        "No test ran",
+        "The job succeeded without a test, and `require-tests` is set: it is reported as a failure.",
+        "Check what the test run selected, and that `test-reports` names its reports.",
+    ),
+    "unknown_status": Template(
+        "warning",
+        "Some tests ended in a way that is not known",
+        "Their status in the reports: {words}. They are counted as skipped.",
+        "Let the reports tell it with <failure>, <error> or <skipped>, or a word such as passed, failed or skipped.",
+    ),
+    "stated_beyond_cases": Template(
+        "notice",
+        "Some reports state more than they hold",
+        "{remarks}. The stated numbers count.",
+        "Nothing is to be done if the test runner is known to do so (pytest's subtests, reports of failures alone); "
+        "else look in its log for what was not written.",
+    ),
     "rejected_reports": Template(
         "warning",
         "Some test reports could not be read",

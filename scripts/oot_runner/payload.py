@@ -6,22 +6,19 @@ people's machines. tests/oot_runner holds the two together.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from oot_runner.messages import Message, ReportError, tell
+from oot_runner.text import MESSAGE_BYTES, STACKTRACE_BYTES, cut, cut_name
 
 if TYPE_CHECKING:
     from oot_runner.ci import Run
     from oot_runner.settings import Settings
 
 BODY_BYTES = 2 * 1024 * 1024 - 64 * 1024
-NAME_BYTES = 512
 URL_BYTES = 2048
-MESSAGE_BYTES = 1024
-STACKTRACE_BYTES = 4096
 ENVIRONMENT_BYTES = 16 * 1024
 MAX_FAILED_TESTS = 1000
 LONGEST_SECONDS = 1e9
@@ -52,7 +49,7 @@ def results(settings: Settings, run: Run, report: dict[str, Any] | None) -> Resu
     """
     if settings.status == "in_progress":
         return Results(None, {}, [], [])
-    conclusion = settings.conclusion or settings.needs or run.job_status
+    conclusion = stated_conclusion(settings, run)
     if not conclusion:
         raise ReportError("bad_input", name="conclusion", why="it is empty, and this CI gives no status of the job")
     counts = {key: report[key] for key in _COUNTS if key in report} if report and report["files"] else {}
@@ -67,7 +64,15 @@ def results(settings: Settings, run: Run, report: dict[str, Any] | None) -> Resu
     failed = int(counts.get("failed") or len(tests))
     if conclusion == "success" and failed:
         messages.append(tell("green_with_failures", failed=failed))
+    if conclusion == "success" and settings.require_tests and not counts.get("total"):
+        conclusion = "failure"
+        messages.append(tell("tests_required"))
     return Results(conclusion, counts, tests, messages)
+
+
+def stated_conclusion(settings: Settings, run: Run) -> str:
+    """Return how the job ended so far as the inputs and the CI say, or nothing."""
+    return settings.conclusion or settings.needs or run.job_status
 
 
 def body(settings: Settings, run: Run, found: Results, now: str) -> Body:
@@ -107,20 +112,6 @@ def body(settings: Settings, run: Run, found: Results, now: str) -> Body:
         told = ", ".join(f"{count:,} {what}" for what, count in shed.items() if count)
         messages.append(tell("details_shed", tests=MAX_FAILED_TESTS, limit=BODY_BYTES, shed=told))
     return Body(encode(envelope), messages)
-
-
-def cut(text: str, limit: int) -> str:
-    """Give the longest prefix of `text` that fits `limit` bytes, cut between characters."""
-    data = text.encode()
-    return text if len(data) <= limit else data[:limit].decode(errors="ignore")
-
-
-def cut_name(text: str) -> str:
-    """Cap a name at NAME_BYTES; a cut one ends in a hash of the whole, so two long names never become one."""
-    text = _text(text)
-    if len(text.encode()) <= NAME_BYTES:
-        return text
-    return f"{cut(text, NAME_BYTES - 13)}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def encode(value: object) -> bytes:

@@ -16,7 +16,7 @@ from oot_runner.settings import read as read_settings
 from oot_runner.workflow_commands import Runner
 
 if TYPE_CHECKING:
-    from oot_runner.junit import SlowTest
+    from oot_runner.junit_counting import SlowTest
     from oot_runner.settings import Settings
 
 USER_AGENT = "oot-hud-report-result/1"
@@ -74,8 +74,9 @@ def _report(environ: dict[str, str], runner: Runner, story: _Story) -> None:
     if environ.get("OOT_INPUTS_LEFT_OUT"):
         story.messages.append(tell("inputs_too_large"))
     report = None
+    succeeded = payload.stated_conclusion(settings, run) == "success"
     try:
-        read = reports.summarize(settings.test_reports, run.workspace, runner.say)
+        read = reports.summarize(settings.test_reports, run.workspace, runner.say, succeeded=succeeded)
         report, story.slowest = read.report, read.slowest
         story.messages += read.messages
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a report, or our reading of it, costs the counts

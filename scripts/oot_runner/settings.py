@@ -33,6 +33,7 @@ class Settings(NamedTuple):
     status: str
     conclusion: str | None
     test_reports: tuple[str, ...]
+    require_tests: bool
     test_results: dict[str, float]
     failed_tests: list[dict[str, Any]] | None
     triage_verdict: dict[str, Any] | None
@@ -83,6 +84,7 @@ def read(environ: dict[str, str]) -> Settings:
         status=status,
         conclusion=conclusion,
         test_reports=tuple(line.strip() for line in text["test-reports"].splitlines() if line.strip()),
+        require_tests=_flag(text, "require-tests"),
         test_results=_counts(text["test-results"]),
         failed_tests=_failed_tests("failed-tests" if text["failed-tests"] else "failed-tests-detail", failed_tests),
         triage_verdict=_triage_verdict(text["triage-verdict"]),

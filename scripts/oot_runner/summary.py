@@ -12,7 +12,7 @@ from urllib.parse import quote
 from oot_runner.workflow_commands import SUMMARY_BYTES, plain
 
 if TYPE_CHECKING:
-    from oot_runner import junit
+    from oot_runner.junit_counting import SlowTest
     from oot_runner.messages import Message
     from oot_runner.payload import Results
 
@@ -65,7 +65,7 @@ def render(
     title: str,
     outcome: str,
     found: Results | None,
-    slowest: list[junit.SlowTest],
+    slowest: list[SlowTest],
     messages: list[Message],
     links: Links,
 ) -> str:
@@ -150,7 +150,7 @@ def _failed_test(test: dict[str, Any]) -> str:
     return f"<details><summary>{icon} {_html(name)}{file}</summary>\n\n{body}\n\n</details>\n\n"
 
 
-def _slowest(tests: list[junit.SlowTest]) -> str:
+def _slowest(tests: list[SlowTest]) -> str:
     # A list, for a table ends its cells at every pipe, in code spans too.
     rows = "".join(
         f"1. {duration(test.duration_seconds)} {code(_name(test.classname, test.name))}\n"

@@ -48,8 +48,6 @@ REASONS: dict[str, str] = {
     "too_deep": "its elements are nested deeper than allowed",
     "tag_too_large": "one of its tags or comments is larger than allowed",
     "too_many_names": "it has more different element and attribute names than any report",
-    "too_many_elements": "it has more elements than allowed",
-    "row_too_large": "one test case is larger than a row may be",
     "too_many_groups": "the job has more test classes and files than allowed",
     "nested_test_cases": "a test case is inside another",
     "no_test_cases": "it is XML without a test case",

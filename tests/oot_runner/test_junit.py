@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 
 from oot_runner import junit
 from oot_runner import junit_cases as cases
+from oot_runner import junit_reader as reader
+from oot_runner.junit_counting import SlowTest
+from oot_runner.text import cut_name
 
 SAMPLES = Path(__file__).parent / "junit_samples"
 RUNNER = Path(junit.__file__).parent
@@ -30,6 +33,16 @@ def report_of(xml: str | bytes, **options: int) -> junit.Report:
     fate = report.add(io.BytesIO(xml.encode() if isinstance(xml, str) else xml), "report.xml")
     assert fate.reason == ""
     return report
+
+
+def the_case(xml: str) -> tuple[str, bool]:
+    """How the one test case in a report ended, and whether it tells of attempts that failed before."""
+    ((attributes, content),) = (
+        case for batch in reader.read(io.BytesIO(xml.encode())) for segment in batch.segments for case in segment.cases
+    )
+    told = cases.results(content)
+    status = cases.status(attributes, told)
+    return status, status == cases.SUCCESS and cases.has_failed_attempts(told)
 
 
 def counts(report: junit.Report) -> tuple[int, ...]:
@@ -50,10 +63,15 @@ DIALECTS: list[tuple[str, tuple[int, ...], list[str]]] = [
     ("jest", (4, 1, 2, 1, 1, 0), ["hud page links", "broken.test.ts"]),
     ("mocha", (3, 1, 1, 0, 1, 0), ["api refuses"]),
     ("nextest", (3, 2, 1, 0, 0, 1), ["tests::broken"]),
-    # Written by pytest 9.2 with pytest-rerunfailures 16.7: two tests passed in a later attempt.
-    ("pytest_rerunfailures", (8, 3, 4, 3, 1, 2), ["test_broken", "test_td", "test_td_fail", "test_setup"]),
+    # Written by pytest 9.2 with pytest-rerunfailures 16.7: two tests passed in a later attempt. pytest counts a test
+    # that passed and whose teardown then failed as passed and as an error.
+    (
+        "pytest_rerunfailures",
+        (11, 5, 5, 3, 1, 2),
+        ["test_broken", "test_td", "test_td_fail", "test_td_fail", "test_setup"],
+    ),
     # Written by pytest 9.2: its `tests` counts the subtests, of which the file holds only the failed ones.
-    ("pytest_subtests", (5, 2, 2, 0, 1, 0), ["test_sub", "test_u"]),
+    ("pytest_subtests", (17, 13, 3, 0, 1, 0), ["test_sub", "test_u", "test_sub"]),
     ("pytorch_reruns", (4, 2, 1, 0, 1, 1), ["test_errors_div_privateuse1"]),
     ("surefire", (4, 2, 1, 1, 1, 1), ["always"]),
     ("unittest_xml", (5, 1, 3, 1, 1, 0), ["test_sub (i=1)", "test_unexpected", "test_raises"]),
@@ -127,35 +145,101 @@ def test_a_failed_test_is_told_with_all_that_is_known(sample: str, name: str, ex
 PASSED, SKIPPED = '<testcase name="t"/>', '<testcase name="t"><skipped/></testcase>'
 FAILED, ERROR = '<testcase name="t"><failure/></testcase>', '<testcase name="t"><error/></testcase>'
 FLAKY = '<testcase name="t"><flakyFailure/></testcase>'
+RETRY = '<testcase name="t"><properties><property name="retry" value="1"/></properties></testcase>'
+RETRY_FAILED = '<testcase name="t" attempt="2"><failure/></testcase>'
 
 
+@pytest.mark.parametrize("states", ["", "tests='{n}'", "tests='{n}' failures='{f}' errors='{e}'", "tests='99'"])
+@pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize(
-    ("attempts", "expected"),
+    "tests",
     [
-        ([PASSED, PASSED], (1, 1, 0, 0, 0, 0)),
-        ([SKIPPED, PASSED], (1, 1, 0, 0, 0, 0)),
-        ([PASSED, SKIPPED], (1, 1, 0, 0, 0, 0)),
-        ([PASSED, FAILED], (1, 0, 1, 0, 0, 0)),
-        ([FAILED, ERROR], (1, 0, 1, 1, 0, 0)),
-        ([ERROR, FAILED], (1, 0, 1, 1, 0, 0)),
-        ([FAILED, SKIPPED], (1, 0, 1, 0, 0, 0)),
-        ([FAILED, PASSED], (1, 1, 0, 0, 0, 1)),
-        ([ERROR, FAILED, PASSED], (1, 1, 0, 0, 0, 1)),
-        ([FAILED, PASSED, PASSED], (1, 1, 0, 0, 0, 1)),
-        ([FAILED, PASSED, FAILED], (1, 0, 1, 0, 0, 0)),
-        ([FLAKY, PASSED], (1, 1, 0, 0, 0, 1)),
-        ([PASSED, FLAKY], (1, 1, 0, 0, 0, 1)),
+        [PASSED, PASSED],
+        [SKIPPED, PASSED],
+        [PASSED, FAILED],
+        [FAILED, PASSED],
+        [FAILED, PASSED, PASSED],
+        [FAILED, ERROR, PASSED],
+        [FAILED, FAILED],
+        [FAILED, SKIPPED],
+        [PASSED, SKIPPED, FAILED, ERROR],
+        ["<testcase/>"] * 4,
+        ["<testcase/>", "<testcase><failure/></testcase>"],
     ],
 )
-def test_attempts_of_a_test_in_one_suite_count_as_one_test(attempts: list[str], expected: tuple[int, ...]) -> None:
-    report = report_of(suite(*attempts))
+def test_tests_that_share_a_name_are_tests_each(tests: list[str], order: int, states: str) -> None:
+    """Whatever their order, and also where the suite states more; 99 tests are 99, and all the failed ones failed."""
+    failed, errors, skipped = (sum(f"<{tag}/>" in case for case in tests) for tag in ("failure", "error", "skipped"))
+    stated = states.format(n=len(tests), f=failed, e=errors)
+    report = report_of(suite(*tests[::order], attributes=stated))
+    total = 99 if "99" in states else len(tests)
+    passed = total - failed - errors - skipped
+    assert counts(report) == (total, passed, failed + errors, errors, skipped, 0)
+    assert len(report.failed_tests) == report.failed
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("attempts", "expected", "states"),
+    [
+        # The suite states fewer tests than it holds cases.
+        ([PASSED, PASSED], (1, 1, 0, 0, 0, 1), "tests='1'"),
+        ([FAILED, PASSED], (1, 1, 0, 0, 0, 1), "tests='1'"),
+        ([FAILED, PASSED], (1, 1, 0, 0, 0, 1), "tests='1' failures='0'"),
+        ([FAILED, PASSED], (1, 0, 1, 0, 0, 0), "tests='1' failures='1'"),  # a rerun that passed is none
+        ([FAILED, FAILED, FAILED], (1, 0, 1, 0, 0, 0), "tests='1' failures='1'"),
+        ([FAILED, ERROR], (1, 0, 1, 1, 0, 0), "tests='1'"),
+        ([ERROR, FAILED, PASSED], (1, 1, 0, 0, 0, 1), "tests='1' failures='0' errors='0'"),
+        ([PASSED, PASSED, FAILED], (1, 0, 1, 0, 0, 0), "tests='1' failures='1'"),
+        ([PASSED, PASSED, '<testcase name="u"/>'], (2, 2, 0, 0, 0, 1), "tests='2'"),
+        ([PASSED, PASSED, '<testcase name="u"/>'] * 2, (4, 4, 0, 0, 0, 2), "tests='4'"),
+        # A case says that it is an attempt.
+        ([FAILED, RETRY], (1, 1, 0, 0, 0, 1), ""),
+        ([FAILED, RETRY], (1, 1, 0, 0, 0, 1), "tests='1' failures='0'"),
+        ([FAILED, RETRY_FAILED, RETRY_FAILED], (1, 0, 1, 0, 0, 0), ""),
+        ([FAILED, '<testcase name="t" retry="0"/>'], (2, 1, 1, 0, 0, 0), ""),
+        ([FAILED, '<testcase name="t" attempt="1"/>'], (2, 1, 1, 0, 0, 0), ""),
+        # A case that holds its attempts is whole: its namesakes are other tests.
+        ([FLAKY], (1, 1, 0, 0, 0, 1), ""),
+        ([FLAKY, PASSED], (2, 2, 0, 0, 0, 1), "tests='2'"),
+        ([FLAKY, FAILED], (2, 1, 1, 0, 0, 1), ""),
+        # jest leaves todo tests, which it writes as skipped ones, out of `tests`.
+        ([PASSED, PASSED, SKIPPED], (3, 2, 0, 0, 1, 0), "tests='2'"),
+        ([PASSED, FAILED, SKIPPED], (3, 1, 1, 0, 1, 0), "tests='2' failures='1'"),
+    ],
+)
+def test_cases_are_attempts_of_one_test_only_on_evidence(
+    attempts: list[str], expected: tuple[int, ...], states: str, order: int
+) -> None:
+    report = report_of(suite(*attempts[::order], attributes=states))
     assert counts(report) == expected
     assert len(report.failed_tests) == report.failed
 
 
-@pytest.mark.parametrize(("tests", "flaky"), [(1, 1), (2, 0), (3, 0), ("", 0)])
-def test_a_test_passed_twice_is_flaky_only_where_the_suite_leaves_an_attempt_out(tests: object, flaky: int) -> None:
-    assert report_of(suite(PASSED, PASSED, attributes=f'tests="{tests}"')).flaky == flaky
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("tests", "red", "green"),
+    [
+        ([FAILED, PASSED], (2, 1, 1, 0, 0, 0), (1, 1, 0, 0, 0, 1)),
+        ([FAILED, ERROR, PASSED], (3, 1, 2, 1, 0, 0), (1, 1, 0, 0, 0, 1)),
+        # Nobody tries again what has passed: rows of a data provider.
+        ([FAILED, PASSED, PASSED], (3, 2, 1, 0, 0, 0), (3, 2, 1, 0, 0, 0)),
+        ([FAILED, FAILED], (2, 0, 2, 0, 0, 0), (2, 0, 2, 0, 0, 0)),
+        (
+            ['<testcase name="t" line="1"><failure/></testcase>', '<testcase name="t" line="9"/>'],
+            (2, 1, 1, 0, 0, 0),
+            (2, 1, 1, 0, 0, 0),
+        ),
+    ],
+)
+def test_what_may_be_a_retry_is_flaky_in_a_job_that_succeeded_alone(
+    tests: list[str], red: tuple[int, ...], green: tuple[int, ...], order: int
+) -> None:
+    report = report_of(suite(*tests[::order], attributes=f"tests='{len(tests)}'"))
+    assert counts(report) == red
+    report.settle()
+    assert counts(report) == green
+    assert len(report.failed_tests) == report.failed
 
 
 def test_a_nested_suite_keeps_its_own_count_and_its_parents_file() -> None:
@@ -171,16 +255,16 @@ def test_the_same_test_counts_again_in_another_suite_and_another_file() -> None:
     assert counts(report) == (3, 1, 2, 1, 0, 0)
 
 
-@pytest.mark.parametrize("other", ['name="u"', 'name="t" classname="c"', 'name="t" file="f"'])
-def test_tests_of_other_names_classes_or_files_are_other_tests(other: str) -> None:
-    assert report_of(suite(PASSED, f"<testcase {other}/>")).total == 2
+@pytest.mark.parametrize("other", ['name="u"', 'name="t" classname="c"', 'name="t" file="f"', 'name="t" line="3"'])
+def test_tests_of_other_names_classes_files_or_lines_are_other_tests(other: str) -> None:
+    assert counts(report_of(suite(PASSED, f"<testcase {other}/>", attributes="tests='1'"))) == (2, 2, 0, 0, 0, 0)
 
 
 def test_the_details_kept_are_those_of_the_severest_attempt() -> None:
     attempts = ['<testcase name="t" time="1"><failure message="first"/></testcase>']
     attempts.append('<testcase name="t" time="2"><error message="second">trace</error></testcase>')
     attempts.append('<testcase name="t" time="3"><failure message="third"/></testcase>')
-    (test,) = report_of(suite(*attempts)).failed_tests
+    (test,) = report_of(suite(*attempts, attributes="tests='1'")).failed_tests
     assert (test.status, test.message, test.stacktrace, test.duration_seconds) == ("error", "second", "trace", 2.0)
 
 
@@ -208,8 +292,7 @@ def test_the_details_kept_are_those_of_the_severest_attempt() -> None:
     ],
 )
 def test_the_severest_child_decides_a_case(children: str, status: str, flaky: bool) -> None:  # noqa: FBT001 - a table
-    (case,) = cases.iter_cases(io.BytesIO(suite(f"<testcase>{children}</testcase>").encode()))
-    assert (case.status, case.flaky) == (status, flaky)
+    assert the_case(suite(f"<testcase>{children}</testcase>")) == (status, flaky)
 
 
 @pytest.mark.parametrize(
@@ -230,10 +313,7 @@ def test_the_severest_child_decides_a_case(children: str, status: str, flaky: bo
 def test_a_status_attribute_counts_where_no_child_tells_the_outcome(
     attributes: str, children: str, status: str
 ) -> None:
-    (case,) = cases.iter_cases(
-        io.BytesIO(f"<testsuite><testcase {attributes}>{children}</testcase></testsuite>".encode())
-    )
-    assert case.status == status
+    assert the_case(f"<testsuite><testcase {attributes}>{children}</testcase></testsuite>")[0] == status
 
 
 @pytest.mark.parametrize(
@@ -248,7 +328,7 @@ def test_a_status_attribute_counts_where_no_child_tells_the_outcome(
         ('<testsuite tests="9" failures="2" errors="1" skipped="3"/>', (9, 3, 3, 1, 3, 0)),
         ('<testsuites tests="5"><testsuite tests="2"/><testsuite tests="3"/></testsuites>', (5, 5, 0, 0, 0, 0)),
         ('<testsuites tests="5" failures="1"><testsuite/></testsuites>', (5, 4, 1, 0, 0, 0)),
-        (f'<testsuites tests="9"><testsuite tests="8">{PASSED}</testsuite></testsuites>', (1, 1, 0, 0, 0, 0)),
+        (f'<testsuites tests="9"><testsuite tests="8">{PASSED}</testsuite></testsuites>', (9, 9, 0, 0, 0, 0)),
         (
             f'<testsuites tests="3"><testsuite>{PASSED}</testsuite><testsuite tests="2"/></testsuites>',
             (3, 3, 0, 0, 0, 0),
@@ -318,11 +398,11 @@ def test_texts_are_cut_in_bytes_on_a_character(letter: str) -> None:
 
 def test_cut_names_stay_distinct_and_whole_names_stay_whole() -> None:
     common = "é" * 300
-    first, second = junit.cut_name(common + "1"), junit.cut_name(common + "2")
+    first, second = cut_name(common + "1"), cut_name(common + "2")
     assert first != second
-    assert junit.cut_name(common + "1") == first
-    assert junit.cut_name("é" * 256) == "é" * 256
-    assert junit.cut_name("é" * 257) != "é" * 257
+    assert cut_name(common + "1") == first
+    assert cut_name("é" * 256) == "é" * 256
+    assert cut_name("é" * 257) != "é" * 257
 
 
 def test_only_so_many_failed_tests_are_kept_and_the_rest_is_counted() -> None:
@@ -341,9 +421,9 @@ def test_the_slowest_tests_are_kept_across_files_each_once() -> None:
         ]
         report.add(io.BytesIO(suite(*timed).encode()), f"{file}.xml")
     assert report.slowest == [
-        junit.SlowTest("again", "", "", 9.5),
-        junit.SlowTest("t9", "", "", 9.0),
-        junit.SlowTest("t7", "", "", 7.0),
+        SlowTest("again", "", "", 9.5),
+        SlowTest("t9", "", "", 9.0),
+        SlowTest("t7", "", "", 7.0),
     ]
     assert report_of(suite('<testcase name="t" time="1"/>'), max_slowest=0).slowest == []
 
@@ -392,7 +472,8 @@ def test_a_zip_member_is_read_as_a_stream() -> None:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/report.xml", suite(*[f'<testcase name="t{n}"/>' for n in range(10_000)]))
     with zipfile.ZipFile(buffer) as archive, archive.open("a/report.xml") as member:
-        assert len(list(cases.iter_cases(member, "a/report.xml"))) == 10_000
+        report = junit.Report()
+        assert report.add(member, "a/report.xml").total == 10_000
 
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff"), max_size=30)
@@ -447,7 +528,7 @@ def test_the_command_prints_one_json_object() -> None:
     done = run(str(SAMPLES / "surefire.xml"), str(SAMPLES / "nextest.xml"))
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
-    assert list(told) == ["files", *COUNTS, "duration_seconds", "failed_tests", "rejected"]
+    assert list(told) == ["files", *COUNTS, "duration_seconds", "failed_tests", "rejected", "remarks"]
     assert [told[name] for name in ("files", *COUNTS)] == [2, 7, 4, 2, 1, 1, 2]
 
 

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import example, given
@@ -13,17 +14,37 @@ from hypothesis import strategies as st
 
 from oot_runner import junit
 from oot_runner import junit_cases as cases
+from oot_runner import junit_reader as reader
 
 HEAD = b'<?xml version="1.0" encoding="%s"?>'
 CASE = '<testsuite><testcase name="%s"><failure message="%s">%s</failure></testcase></testsuite>'
 
 
-def read(data: bytes, **limits: int) -> list[cases.TestCase]:
-    return list(cases.iter_cases(io.BytesIO(data), "report.xml", limits=cases.Limits(**limits)))
+class Case(NamedTuple):
+    """A test case as it was read."""
+
+    name: str
+    status: str
+    text: str  # of what tells how it ended
 
 
-def refusal(data: bytes, **limits: int) -> cases.ParseError:
-    with pytest.raises(cases.ParseError) as raised:
+def read_stream(stream: io.BytesIO, **limits: int) -> list[Case]:
+    found = []
+    for batch in reader.read(stream, "report.xml", limits=reader.Limits(**limits)):
+        for segment in batch.segments:
+            for attributes, content in segment.cases:
+                told = cases.results(content)
+                text = "".join(map(cases.text_of, told))
+                found.append(Case(attributes.get("name", ""), cases.status(attributes, told), text))
+    return found
+
+
+def read(data: bytes, **limits: int) -> list[Case]:
+    return read_stream(io.BytesIO(data), **limits)
+
+
+def refusal(data: bytes, **limits: int) -> reader.ParseError:
+    with pytest.raises(reader.ParseError) as raised:
         read(data, **limits)
     return raised.value
 
@@ -73,16 +94,16 @@ def test_characters_that_xml_forbids_are_dropped_and_lose_no_file(raw: bytes, te
     data = b'<testsuite><testcase name="' + raw + b'"><failure message="' + raw + b'">x' + raw + b"</failure>"
     data += b"</testcase><!-- \x1b --><system-out><![CDATA[\x1b]]></system-out></testsuite>"
     for stream in (io.BytesIO(data), InBytes(data)):
-        (case,) = cases.iter_cases(stream, "report.xml")
+        (case,) = read_stream(stream)
         spaced = text.replace("\t", " ").replace("\n", " ") if b"&#" not in raw else text
         assert case.name == spaced
-        assert case.results["failure"].text == "x" + text
+        assert case.text == "x" + text
 
 
 def test_cdata_is_text_even_where_it_looks_like_xml() -> None:
     failure = b"<failure><![CDATA[</failure> & <error/> ]]]]><![CDATA[>]]></failure>"
     (case,) = read(b"<testsuite><testcase>" + failure + b"</testcase></testsuite>")
-    assert (case.status, case.results["failure"].text) == ("failure", "</failure> & <error/> ]]>")
+    assert (case.status, case.text) == ("failure", "</failure> & <error/> ]]>")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +182,6 @@ def test_what_is_refused_says_what_is_wrong_and_where(data: bytes, line: int, re
     ("limits", "reason"),
     [
         ({"file_bytes": 400_000}, "the file is larger than 400,000 bytes"),
-        ({"elements": 9_999}, "there are more than 9,999 elements"),
         ({"depth": 1}, "elements are nested more than 1 deep"),
         ({"token_bytes": 1_000}, "a tag or comment is larger than 1,000 bytes"),
         ({"names": 3}, "there are more than 3 different element and attribute names"),
@@ -175,10 +195,37 @@ def test_each_limit_is_settable(limits: dict[str, int], reason: str) -> None:
 
 
 @pytest.mark.parametrize("size", [100, 5_000, 500_000])
-def test_a_failures_text_is_kept_up_to_the_limit_only(size: int) -> None:
-    data = b"<testsuite><testcase><failure>" + b"x&lt;\n" * size + b"</failure></testcase></testsuite>"
-    (case,) = read(data, text=1000)
-    assert case.results["failure"].text == ("x<\n" * size)[:1000]
+@pytest.mark.parametrize("inside", ["<failure>{}</failure>", "<failure><b>{}</b></failure>", "<failure/>{}", "{}"])
+def test_a_test_case_is_kept_up_to_the_limit_and_a_piece(inside: str, size: int) -> None:
+    xml = f"<testsuite><testcase>{inside.format('x&lt;' * size)}</testcase><testcase name='last'/></testsuite>"
+    (first, last) = (
+        case for batch in reader.read(io.BytesIO(xml.encode())) for s in batch.segments for case in s.cases
+    )
+    assert last == ({"name": "last"}, None)
+    content = first[1]
+    assert content is not None
+    (kept,) = filter(
+        None, (content.text, *(child.tail for child in content.children), *map(cases.text_of, content.children))
+    )
+    assert ("x<" * size).startswith(kept)
+    assert content.is_cut == (len(kept) < 2 * size) == (size == 500_000)
+    assert len(kept) >= min(2 * size, reader.DEFAULT_LIMITS.case_bytes * 2 // 5)
+
+
+def test_how_a_test_ended_is_kept_beyond_the_limit() -> None:
+    """After a megabyte of output, or thousands of elements."""
+    for before in ("<system-out>" + "x" * 2 * 1024**2 + "</system-out>", "<properties/>" * 20_000):
+        failure = f'<failure message="{"m" * 5_000}" other="o">text</failure>'
+        report = junit.Report()
+        xml = f"<testsuite><testcase name='t'>{before}{failure}</testcase></testsuite>"
+        assert report.add(io.BytesIO(xml.encode())).failed == 1
+        assert report.failed_tests[0].message == "m" * 1024
+
+
+@pytest.mark.timeout(20)  # it takes a second or two; joining what is new to what was there would take hours
+def test_a_text_in_a_million_sections_costs_no_more_than_its_size() -> None:
+    xml = b"<testsuite><testcase><failure>" + b"<![CDATA[x]]>" * 500_000 + b"</failure></testcase></testsuite>"
+    assert read(xml)[0].status == "failure"
 
 
 def test_a_message_as_large_as_a_tag_may_be_is_cut_too() -> None:
@@ -189,8 +236,8 @@ def test_a_message_as_large_as_a_tag_may_be_is_cut_too() -> None:
 
 
 def test_an_unreadable_path_is_a_parse_error(tmp_path: Path) -> None:
-    with pytest.raises(cases.ParseError, match=r"absent\.xml: the file cannot be read: No such file") as raised:
-        list(cases.iter_cases(tmp_path / "absent.xml"))
+    with pytest.raises(reader.ParseError, match=r"absent\.xml: the file cannot be read: No such file") as raised:
+        list(reader.read(tmp_path / "absent.xml"))
     assert raised.value.line == 0
 
 

@@ -26,7 +26,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def names(patterns: list[str], workspace: Path) -> list[str]:
-    return [path.relative_to(workspace).as_posix() for path in reports.find(tuple(patterns), workspace)]
+    return [path.relative_to(workspace).as_posix() for path in reports.find(tuple(patterns), workspace).files]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_link_counts_its_file_once(workspace: Path) -> None:
     assert names(["reports/*.xml"], workspace) == ["reports/a.xml"]
 
 
-def summarize(patterns: list[str], workspace: Path) -> reports.Found:
+def summarize(patterns: list[str], workspace: Path) -> reports.Summary:
     return reports.summarize(tuple(patterns), workspace, lambda _: None)
 
 
@@ -117,5 +117,5 @@ def test_links_that_lead_round_and_a_tree_that_is_deep(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     for number in range(20):
         (deep / f"{number}.txt").touch()
-    assert reports.find(("**/*.xml",), tmp_path) == [tmp_path / "a.xml"]
-    assert reports.find(("**/reports/**/reports/**/*.xml",), tmp_path) == []
+    assert reports.find(("**/*.xml",), tmp_path).files == [tmp_path / "a.xml"]
+    assert reports.find(("**/reports/**/reports/**/*.xml",), tmp_path).files == []

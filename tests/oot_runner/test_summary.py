@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oot_runner import summary
-from oot_runner.junit import SlowTest
+from oot_runner.junit_counting import SlowTest
 from oot_runner.messages import tell
 from oot_runner.payload import Results
 from oot_runner.workflow_commands import SUMMARY_BYTES, plain

@@ -32,7 +32,7 @@ SHAPES = [
     ("name",),
     ("name", "file", "line", "status", "result", "time", "timestamp", "classname"),
 ]
-ODD_SHAPES = [("classname", "name", "failure"), ("name", "name"), ("name", "job_id"), ("name", "text"), ("a:b", "name")]
+ODD_SHAPES = [("name", "name"), ("name", "job_id"), ("name", "text"), ("a:b", "name")]
 PLAIN = {
     "classname": "TestA",
     "name": "test_a",
@@ -48,7 +48,7 @@ CHILD_TEXTS = [
     *('<!-- <testcase name="c" /> -->', "<b>i</b>", "tail <b/> end", '{"num_red": 3}'),
 ]
 BETWEEN = [
-    " tail ", "</testsuite><testsuite name=\"b\" tests=\"2\">", '<!-- <testcase name="hidden" /> -->', "\u2003",
+    " tail ", "</testsuite><testsuite name=\"b\">", '<!-- <testcase name="hidden" /> -->', "\u2003",
     '<system-out><![CDATA[<testcase name="hidden" />]]></system-out>', '<?pi <testcase name="hidden" /> ?>',
     '<properties><property name="a" value="b"/></properties>', "<system-out>said</system-out>", "<!-- c --> t",
 ]  # fmt: skip
@@ -61,7 +61,8 @@ def cases(draw: st.DrawFn, blank: str) -> str:
     names = draw(st.sampled_from(SHAPES if rare else ODD_SHAPES))
     values = dict(PLAIN)
     if draw(st.integers(0, 3)) == 0:
-        values[draw(st.sampled_from(names))] = draw(st.sampled_from(TEXTS if rare > 1 else REFUSED))
+        others = [name for name in names if name not in ("status", "result")]  # what they say is another test's
+        values[draw(st.sampled_from(others))] = draw(st.sampled_from(TEXTS if rare > 1 else REFUSED))
     start = "<testcase " + " ".join(f'{name}="{values.get(name, "v").replace(chr(34), "&quot;")}"' for name in names)
     if draw(st.integers(0, 9)) < 7:
         return f"{start}{blank}/>"

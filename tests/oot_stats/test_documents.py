@@ -13,7 +13,10 @@ SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 ERRORS = (
     (ROOT / "docs" / "errors.md").read_text(encoding="utf-8").partition("## Test stats: what collect leaves out")[2]
 )
-SOURCES = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts" / "oot_stats").rglob("*.py"))
+READER = ROOT / "scripts" / "oot_runner" / "junit_reader.py"
+SOURCES = "".join(
+    path.read_text(encoding="utf-8") for path in (*(ROOT / "scripts" / "oot_stats").rglob("*.py"), READER)
+)
 
 
 def test_every_quota_is_in_the_document_with_its_default() -> None:

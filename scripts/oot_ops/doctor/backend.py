@@ -85,7 +85,7 @@ def _told(name: str, message: Message) -> Check:
     )
 
 
-def _reports(settings: Settings, found: reports.Found) -> Iterator[Check]:
+def _reports(settings: Settings, found: reports.Summary) -> Iterator[Check]:
     if not settings.test_reports:
         yield Check("test reports", "skip", "none are named", "Name them: --test-reports 'reports/**/*.xml'")
         return
@@ -95,7 +95,7 @@ def _reports(settings: Settings, found: reports.Found) -> Iterator[Check]:
         yield Check("test reports", "ok", f"{found.report['files']:,} files: {', '.join(counts) or 'no test'}")
 
 
-def _body(settings: Settings, run: ci.Run, found: reports.Found) -> Iterator[Check]:
+def _body(settings: Settings, run: ci.Run, found: reports.Summary) -> Iterator[Check]:
     try:
         results = payload.results(settings, run, found.report)
         body = payload.body(settings, run, results, "2000-01-01T00:00:00.000Z")

@@ -22,9 +22,10 @@ import orjson
 
 from oot_stats.limits import Limits
 from oot_stats.reading.archive import Archive, Entry
-from oot_stats.reading.case_rows import Groups, Identity
+from oot_stats.reading.case_rows import Identity
+from oot_stats.reading.groups import Groups
 from oot_stats.reading.report import Report, read_report
-from oot_stats.reading.tables import Table, Waiting
+from oot_stats.reading.tables import Member, Rows
 from oot_stats.reasons import RejectedError
 from oot_stats.tables import TABLES
 
@@ -41,8 +42,9 @@ OUT_OF_MEMORY = 77
 class Job:
     """The artifacts of one job: they share their groups."""
 
-    def __init__(self, tables: dict[str, Table]) -> None:
+    def __init__(self, tables: dict[str, IO[bytes]]) -> None:
         self._tables = tables
+        self._rows = dict.fromkeys(tables, 0)
         self._groups: Groups | None = None
         self._identity: Identity | None = None
 
@@ -56,9 +58,8 @@ class Job:
         )
         self._identity = identity
         if self._groups is None:
-            self._groups = Groups(limits.groups)
+            self._groups = Groups()
         told = Told()
-        waiting = Waiting(wants_all=request["wants_all"])
         try:
             archive = Archive(file, limits)
             for entry in archive.entries():
@@ -71,24 +72,21 @@ class Job:
                 elif not entry.path.lower().endswith(".xml"):
                     told.others += 1
                 else:
-                    self._read_report(archive, entry, identity, waiting, limits, told)
+                    self._read_report(archive, entry, identity, told, wants_all=request["wants_all"])
         except RejectedError as reason:
-            waiting.start_again()
             told.reason = reason
         told.check_manifest()
         return told.to_json()
 
-    def _read_report(
-        self, archive: Archive, entry: Entry, identity: Identity, waiting: Waiting, limits: Limits, told: Told
-    ) -> None:
+    def _read_report(self, archive: Archive, entry: Entry, identity: Identity, told: Told, *, wants_all: bool) -> None:
         folder = PurePosixPath(entry.path).parent.name
         whose = identity._replace(invoking_file=folder) if folder else identity
+        rows = Rows(wants_all=wants_all)
         try:
-            report = read_report(lambda: archive.read(entry), whose, waiting, limits)
+            report = read_report(archive.read(entry), whose, rows)
             assert self._groups is not None  # noqa: S101 - made before the first report
             self._groups.merge(report.groups)
         except RejectedError as reason:
-            waiting.start_again()
             if reason.code == "archive_too_large":  # so is every file after it
                 told.reject(entry.path, reason)
                 raise
@@ -97,19 +95,23 @@ class Job:
             else:
                 told.reject(entry.path, reason)
             return
-        for name, spool in waiting.spools.items():
-            for piece in spool.pieces():
-                self._tables[name].write(piece)
+        for name, member in rows.members.items():
+            self._rows[name] += member.append_to(self._tables[name])
         told.add(entry.path, report)
 
     def finish(self) -> dict[str, Any]:
         """Write the job's summary rows, and end its part of each table; gives the rows of each, and what took long."""
         slowest = []
         if self._groups is not None and self._identity is not None:
-            self._tables["test_run_summary"].write(b"".join(self._groups.rows(self._identity)))
+            lines = self._groups.rows(self._identity)
+            if lines:
+                member = Member()
+                member.write(b"".join(lines))
+                self._rows["test_run_summary"] += member.append_to(self._tables["test_run_summary"])
             slowest = self._groups.slowest(_SLOWEST)
         self._groups = None
-        return {"rows": {name: table.finish() for name, table in self._tables.items()}, "slowest": slowest}
+        rows, self._rows = self._rows, dict.fromkeys(self._tables, 0)
+        return {"rows": rows, "slowest": slowest}
 
 
 class Told:
@@ -135,6 +137,7 @@ class Told:
             notes.append(f"The text of {report.cut:,} test cases was cut.")
         if report.reruns_of_disabled:
             notes.append("It is a rerun of disabled tests.")
+        notes += report.remarks
         if notes:
             self._tell(path, "parsed", "", " ".join(notes), report.cases)
 
@@ -207,9 +210,11 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    files = {name: os.fdopen(int(number), "ab") for name, number in zip(TABLES, sys.argv[3:], strict=True)}
+    files: dict[str, IO[bytes]] = {
+        name: os.fdopen(int(number), "ab") for name, number in zip(TABLES, sys.argv[3:], strict=True)
+    }
     gc.disable()  # nothing here lives in cycles for long
-    job = Job({name: Table(file) for name, file in files.items()})
+    job = Job(files)
     while request := _request(channel):
         told, descriptor = request
         try:

@@ -1,32 +1,30 @@
-"""Read one JUnit report as a stream into rows and counts, in flat memory.
+"""Turn one JUnit report into rows and counts, as it is read, in flat memory.
 
-Every report goes through expat, most of it only as markers: see plain_cases. Where that way meets anything that it
-can't be certain of, the report is read again from its start without it, so what is refused, and why, is always what
-expat and the rules here say of the report itself.
+What a report may hold, how it is cleaned and when it is refused is the reader's matter (`oot_runner.junit_reader`), and
+the same as for the counts that a job reports. Each test case becomes a row; attempts of one test are rows each.
 """
 
 from __future__ import annotations
 
-import codecs
-import secrets
 from typing import TYPE_CHECKING, Any, Protocol
-from xml.parsers import expat
 
-from oot_runner import xml_bytes
-from oot_stats.reading.case_rows import Groups, complete, dump, is_failed, tells_reruns_of_disabled, value
-from oot_stats.reading.plain_cases import OPEN, PlainCases
+import orjson
+
+from oot_runner import junit_cases as cases
+from oot_runner import junit_reader as reader
+from oot_runner.junit_suites import Counts, add_stated
+from oot_stats.reading import case_rows
+from oot_stats.reading.case_rows import Identity, dump, file_and_class, number
+from oot_stats.reading.groups import GroupCounts, Groups
 from oot_stats.reasons import RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
-    from oot_stats.limits import Limits
-    from oot_stats.reading.case_rows import Identity
+    from oot_runner.junit_reader import Attributes, Batch, Case, Element, Suite
 
-HEAD_BYTES = 256  # enough for a byte order mark and an XML declaration
-_MOST_ELEMENTS_IN_CASE = 5_000
-_MARKER = f"m{secrets.token_hex(16)}"  # nobody can write it into a report
-_NO_ELEMENTS = expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]
+_MOST_REMARKS = 5
+_WATCHED = cases.WATCHED | frozenset(Identity._fields)
 
 
 class Sink(Protocol):
@@ -36,286 +34,184 @@ class Sink(Protocol):
 
     def all(self, lines: bytes) -> None: ...
     def failed(self, lines: bytes) -> None: ...
-    def start_again(self) -> None: ...
 
 
 class Report:
     """What one report came to."""
 
-    def __init__(self, groups: Groups) -> None:
-        self.groups = groups
+    def __init__(self) -> None:
+        self.groups = Groups()
         self.cases = 0
-        self.failed = 0
-        self.cut = 0  # cases whose text was cut
+        self.failed = 0  # or rerun
+        self.cut = 0  # cases of which something was cut
         self.reruns_of_disabled = False
+        self.remarks: list[str] = []
 
 
-class _UncertainError(Exception):
-    """The fast way is not certain of this report."""
+def read_report(pieces: Iterable[bytes], identity: Identity, sink: Sink) -> Report:
+    """Read a report from its bytes in pieces of any size.
 
-
-class _Node:
-    """An element of a test case, while it is read."""
-
-    __slots__ = ("attributes", "children", "tag", "tail", "text")
-
-    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
-        self.tag, self.attributes = tag, attributes
-        self.text: list[str] = []
-        self.tail: list[str] = []
-        self.children: list[_Node] = []
-
-    def row(self, namespace: str) -> dict[str, Any]:
-        """Give the element as pytorch's script does: attributes, texts, then children by their tags."""
-        row: dict[str, Any] = {_name(name): value(text) for name, text in self.attributes.items()}
-        for name, texts in (("text", self.text), ("tail", self.tail)):
-            text = "".join(texts)
-            if text and not text.isspace():
-                row[name] = text
-        for child in self.children:
-            tag, told = _name(child.tag.removeprefix(namespace)), child.row(namespace)
-            if tag not in row:
-                row[tag] = told
-            elif isinstance(row[tag], list):
-                row[tag].append(told)
-            else:
-                row[tag] = [row[tag], told]
-        return row
-
-
-def read_report(read: Callable[[], Iterable[bytes]], identity: Identity, sink: Sink, limits: Limits) -> Report:
-    """Read a report; `read` gives its bytes from the start, in pieces, as often as it is called.
-
-    Raises RejectedError, also whatever `read` raises; what the sink has taken is then worth nothing.
+    Raises RejectedError, also whatever `pieces` raises; what the sink has taken is then worth nothing.
     """
+    report = Report()
+    rows = _Rows(report, identity, sink)
     try:
-        return _Reader(identity, sink, limits, fast=True).read(read())
-    except _UncertainError:
-        sink.start_again()
-        return _Reader(identity, sink, limits, fast=False).read(read())
+        for batch in reader.read_pieces(pieces, "", watch=_WATCHED):
+            rows.add(batch)
+    except reader.ParseError as error:
+        if error.code == "not_junit":
+            raise RejectedError("no_test_cases", _sentence(error)) from None
+        raise RejectedError(error.code, _sentence(error)) from None
+    if not rows.counts.total:
+        raise RejectedError("no_test_cases", "It has no test case, and states none.")
+    return report
 
 
-class _Reader:
-    """Turns the events of expat into rows."""
+def _sentence(error: reader.ParseError) -> str:
+    if error.line:
+        return f"Line {error.line:,}: {error.reason}."
+    return f"{error.reason[0].upper()}{error.reason[1:]}."
 
-    def __init__(self, identity: Identity, sink: Sink, limits: Limits, *, fast: bool) -> None:
-        self._identity, self._sink, self._limits = identity, sink, limits
-        self._report = Report(Groups(limits.groups))
-        self._plain: PlainCases | None = None
-        if fast:
-            self._plain = PlainCases(identity, self._report.groups, _MARKER.encode(), rows=sink.wants_all)
-        self._path: list[_Node] = []  # of the open case and its open elements
-        self._ended: _Node | None = None  # a case whose tail is not over yet
-        self._namespace = ""
-        self._depth = self._elements = self._bytes = 0
-        self._case_elements = self._case_bytes = self._text_bytes = 0
-        self._was_cut = self._after_run = False
-        self._names: dict[str, str] = {}
-        parser = self._parser = expat.ParserCreate("utf-8", "}", intern=self._names)
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
-        if hasattr(parser, "SetReparseDeferralEnabled"):  # what is fed is to be told at once
-            parser.SetReparseDeferralEnabled(False)  # noqa: FBT003 - its signature
 
-    def read(self, pieces: Iterable[bytes]) -> Report:
-        stream = _utf8(pieces)
-        if self._plain is None:
-            for piece in stream:
-                self._feed(piece)
-        else:
-            self._read_fast(self._plain, stream)
-        try:
-            self._parser.Parse(b"", True)  # noqa: FBT003 - its signature
-        except expat.ExpatError as error:
-            raise self._explained(error, final=True) from None
-        self._finish()
-        if not self._report.cases:
-            raise RejectedError("no_test_cases", "It is XML without any <testcase>.")
-        return self._report
+class _Rows:
+    """Makes rows batch by batch."""
 
-    def _read_fast(self, plain: PlainCases, stream: Iterator[bytes]) -> None:
-        rest = b""
-        for piece in stream:
-            data = rest + piece
-            cut = data.rfind(OPEN)
-            if cut > 0:
-                data, rest = data[:cut], data[cut:]
-                self._feed(plain.take(data))
-            elif len(data) > self._limits.tag_bytes:  # a large case, or none at all
-                rest = b""
-                self._feed(data)
+    def __init__(self, report: Report, identity: Identity, sink: Sink) -> None:
+        self.counts = Counts()  # of the whole report, once it has ended
+        self._report = report
+        self._sink = sink
+        self._identity = identity
+        self._ending = b"," + orjson.dumps(identity._asdict())[1:] + b"\n"
+        self._of_identity = frozenset(identity._fields)
+        self._open: dict[Suite, Counts] = {}
+        self._stated_in = ""  # the first suite that states more than it holds
+
+    def add(self, batch: Batch) -> None:
+        lines: list[bytes] = []
+        for suite, suite_cases, ended in batch.segments:
+            counts = self._open.get(suite)
+            if counts is None:
+                counts = self._open[suite] = Counts()
+            self._add_cases(counts, suite, suite_cases, lines, plain=not batch.is_watched)
+            self._report.cases += len(suite_cases)
+            if ended:
+                del self._open[suite]
+                self._end(suite, counts, lines)
+        if self._sink.wants_all:
+            self._sink.all(b"".join(lines))
+
+    def _add_cases(
+        self, counts: Counts, suite: Suite, suite_cases: list[Case], lines: list[bytes], *, plain: bool
+    ) -> None:
+        """Add cases: this loop is what the time of a large report goes into."""
+        dumps, ending, wants_all = orjson.dumps, self._ending, self._sink.wants_all
+        longest, seconds = cases.LONGEST_SECONDS, cases.seconds
+        file: str | None = "\0"  # no report has it
+        classname, group = file, GroupCounts()
+        for attributes, content in suite_cases:
+            get = attributes.get
+            if get("classname") != classname or get("file") != file:
+                file, classname = get("file"), get("classname")
+                group = self._report.groups.get(self._identity.invoking_file, file, classname)
+            group.tests += 1
+            if content is not None or not plain:
+                group.time += seconds(get("time", ""))
+                self._add_case(counts, group, suite, attributes, content, lines, plain=plain)
+                continue
+            counts.passed += 1
+            if not wants_all:
+                group.time += seconds(get("time", ""))
             else:
-                rest = data
-            if plain.runs:  # a marker that was no element
-                raise _UncertainError
-        self._feed(plain.take(rest))
-        if plain.runs:
-            raise _UncertainError
+                row = {name: text if text >= ":" else number(text) for name, text in attributes.items()}
+                time = row.get("time")
+                group.time += time if time.__class__ is float and 0 < time <= longest else seconds(get("time", ""))
+                if classname and "." in classname:
+                    _mend(row, file, classname)
+                try:
+                    lines.append(dumps(row)[:-1] + ending if row else b"{" + ending[1:])
+                except TypeError:  # an integer of more than 64 bits
+                    lines.append(dump(row)[:-1] + ending)
 
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.Parse(data, False)  # noqa: FBT003 - its signature
-        except expat.ExpatError as error:
-            raise self._explained(error, final=False) from None
-        self._bytes += len(data)
-        limits = self._limits
-        if self._bytes - self._parser.CurrentByteIndex > limits.tag_bytes:
-            raise self._refusal("tag_too_large", f"A tag or comment is larger than {limits.tag_bytes:,} bytes")
-        if len(self._names) > limits.names:
-            raise self._refusal(
-                "too_many_names", f"There are more than {limits.names:,} different element and attribute names"
-            )
-
-    def _refusal(self, code: str, sentence: str) -> Exception:
-        if self._plain is not None:  # the line would be wrong: the plain cases are missing in what expat got
-            return _UncertainError()
-        return RejectedError(code, f"{sentence}, at line {self._parser.CurrentLineNumber}.")
-
-    def _explained(self, error: expat.ExpatError, *, final: bool) -> Exception:
-        if self._plain is not None:
-            return _UncertainError()
-        fault = expat.ErrorString(error.code)
-        if not self._elements:
-            if final and error.code == _NO_ELEMENTS:
-                return RejectedError("empty_report", "It has no content.")
-            return RejectedError("not_xml", f"It is not XML: {fault}, at line {error.lineno}.")
-        read = f"after {self._report.cases + (self._ended is not None):,} test cases"
-        if final:
-            return RejectedError("cut_off", f"It ends {read} in the middle: {fault}, at line {error.lineno}.")
-        where = f"line {error.lineno}, column {error.offset + 1}"
-        return RejectedError("malformed_xml", f"It is malformed: {fault}, at {where}, {read}.")
-
-    def _refuse_doctype(self, *_: object) -> None:
-        raise self._refusal("doctype", "It has a DOCTYPE")
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if self._ended is not None:
-            self._finish()
-        self._depth += 1
-        if tag == _MARKER:
-            self._add_run()
-            return
-        self._after_run = False
-        self._elements += 1
-        if self._depth > self._limits.depth:
-            raise self._refusal("too_deep", f"Elements are nested more than {self._limits.depth} deep")
-        if self._elements + self._report.cases > self._limits.elements:
-            raise self._refusal("too_many_elements", f"There are more than {self._limits.elements:,} elements")
-        is_case = tag == "testcase" or tag.endswith("}testcase")
-        if self._path:
-            if is_case:
-                raise self._refusal("nested_test_cases", "A <testcase> is inside another")
-            self._open(tag, attributes)
-        elif is_case:
-            self._namespace = tag.removesuffix("testcase")
-            self._case_elements = self._case_bytes = self._text_bytes = 0
-            self._was_cut = False
-            self._open(tag, attributes)
-
-    def _open(self, tag: str, attributes: dict[str, str]) -> None:
-        node = _Node(tag, attributes)
-        if self._path:
-            self._path[-1].children.append(node)
-        self._path.append(node)
-        self._case_elements += 1
-        self._case_bytes += sum(map(len, attributes.values()))
-        if self._case_bytes > self._limits.row_bytes or self._case_elements > _MOST_ELEMENTS_IN_CASE:
-            raise self._refusal(
-                "row_too_large",
-                f"The attributes of one test case are longer than {self._limits.row_bytes:,} characters, or it has "
-                f"more than {_MOST_ELEMENTS_IN_CASE:,} elements",
-            )
-
-    def _end(self, tag: str) -> None:
-        if self._ended is not None:
-            self._finish()
-        self._depth -= 1
-        self._after_run = tag == _MARKER
-        if self._path:
-            node = self._path.pop()
-            if not self._path:
-                self._ended = node
-
-    def _text(self, text: str) -> None:
-        if self._path:
-            node = self._path[-1]
-            texts = node.children[-1].tail if node.children else node.text
-        elif self._ended is not None:
-            texts = self._ended.tail
-        elif self._after_run and not text.isspace():
-            raise _UncertainError  # it is the tail of a plain case
+    def _add_case(
+        self,
+        counts: Counts,
+        group: GroupCounts,
+        suite: Suite,
+        attributes: Attributes,
+        content: Element | None,
+        lines: list[bytes],
+        *,
+        plain: bool,
+    ) -> None:
+        """Add a case that has something in it, or an attribute that is not a column alone."""
+        told = cases.results(content)
+        status = cases.status(attributes, told)
+        failed = status in (cases.FAILURE, cases.ERROR)
+        self._report.cut += content is not None and content.is_cut
+        row = case_rows.of_case(attributes, content, told, status, plain=plain)
+        if failed:
+            if not attributes.get("name", "").strip():
+                row["name"] = suite.name
+            counts.further += max(len(cases.failures(told)) - 1, 0)
+            counts.errors += status == cases.ERROR
+            counts.failures += status == cases.FAILURE
+            group.failures += "failure" in row  # as pytorch's script has it: a failure outweighs an error
+            group.errors += "failure" not in row
+        elif status == cases.SUCCESS:
+            counts.passed += 1
         else:
+            counts.skipped += 1
+            group.skipped += 1
+            self._report.reruns_of_disabled |= case_rows.tells_reruns_of_disabled(told)
+        classname = attributes.get("classname")
+        if classname and "." in classname:
+            _mend(row, attributes.get("file"), classname)
+        self._write(row, lines, is_listed=failed or any(element.tag == "rerun" for element in told))
+
+    def _write(self, row: dict[str, Any], lines: list[bytes], *, is_listed: bool) -> None:
+        if not (is_listed or self._sink.wants_all):
             return
-        room = self._limits.row_bytes - self._text_bytes
-        self._text_bytes += len(text)
-        if len(text) > room:
-            text, self._was_cut = text[: max(room, 0)], True
-        if text:
-            texts.append(text)
+        for name in self._of_identity.intersection(row):
+            del row[name]
+        line = dump(row)[:-1] + self._ending if row else b"{" + self._ending[1:]
+        if self._sink.wants_all:
+            lines.append(line)
+        if is_listed:
+            self._report.failed += 1
+            self._sink.failed(line)
 
-    def _add_run(self) -> None:
-        plain = self._plain
-        if plain is None or not plain.runs or self._path or self._depth < 2:  # inside a case, or instead of a root
-            raise _UncertainError
-        run = plain.runs.popleft()
-        self._report.cases += run.cases
-        self._report.failed += run.failed
-        if run.rows:
-            self._sink.all(run.rows)
-        if run.failed_rows:
-            self._sink.failed(run.failed_rows)
-
-    def _finish(self) -> None:
-        """Make the row of the case that ended: now its tail is known."""
-        node, self._ended = self._ended, None
-        if node is None:
+    def _end(self, suite: Suite, counts: Counts, lines: list[bytes]) -> None:
+        """Close a suite; what it states beyond its cases fails as a case with its name, or only counts."""
+        written = counts.total
+        beyond = add_stated(counts, suite)
+        if counts.total > written or beyond.failures or beyond.errors:
+            self._stated_in = self._stated_in or suite.name
+        if beyond.remark and len(self._report.remarks) < _MOST_REMARKS:
+            self._report.remarks.append(f"{beyond.remark[0].upper()}{beyond.remark[1:]}.")
+        if beyond.failures or beyond.errors:
+            output = {"text": suite.output} if suite.output else {}
+            status = cases.ERROR if beyond.errors else cases.FAILURE
+            why = {"message": f"No test case tells of it: {beyond.remark}.", **output}
+            self._write({"name": suite.name, "classname": suite.name, status: why}, lines, is_listed=True)
+            self._report.cases += 1
+        if suite.parent is not None:
+            self._open.setdefault(suite.parent, Counts()).add(counts)
             return
-        row = complete(node.row(self._namespace), self._identity)
-        report = self._report
-        report.groups.add_row(row)
-        report.cases += 1
-        report.cut += self._was_cut
-        failed = is_failed(row)
-        if failed or self._sink.wants_all:
-            line = dump(row) + b"\n"
-            if self._sink.wants_all:
-                self._sink.all(line)
-            if failed:
-                report.failed += 1
-                self._sink.failed(line)
-        if "skipped" in row and tells_reruns_of_disabled(row):
-            report.reruns_of_disabled = True
+        self.counts = counts
+        self._add_stated(counts)
+
+    def _add_stated(self, counts: Counts) -> None:
+        """Add what the report states beyond its cases to the group of the suite that states it."""
+        written = self._report.groups.total()
+        if counts.total <= written.tests:
+            return
+        group = self._report.groups.get(self._identity.invoking_file, None, self._stated_in)
+        group.tests += counts.total - written.tests
+        group.failures += counts.failures + counts.errors - written.failures - written.errors
+        group.skipped += max(counts.skipped - written.skipped, 0)
 
 
-def _name(name: str) -> str:
-    """Give a name as ElementTree writes it: the namespace in braces."""
-    return "{" + name if "}" in name else name
-
-
-def _utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Give the report in UTF-8, whatever its encoding. Raises RejectedError `unknown_encoding`."""
-    stream = iter(pieces)
-    head = b""
-    for piece in stream:
-        head += piece
-        if len(head) >= HEAD_BYTES:
-            break
-    try:
-        codec = xml_bytes.codec(head)
-    except LookupError as error:
-        raise RejectedError("unknown_encoding", f"{str(error.args[0]).capitalize()}.") from None
-    if codec in ("utf-8", "utf-8-sig"):  # expat reads these as they are
-        yield head
-        yield from stream
-        return
-    decoder = codecs.getincrementaldecoder(codec)()
-    try:
-        yield decoder.decode(head).encode()
-        for piece in stream:
-            yield decoder.decode(piece).encode()
-        yield decoder.decode(b"", final=True).encode()
-    except UnicodeError as error:
-        raise RejectedError("unknown_encoding", f"It is not in the encoding that it declares: {codec}.") from error
+def _mend(row: dict[str, Any], file: str | None, classname: str | None) -> None:
+    shown = file_and_class(file or "", classname or "")
+    if shown != (file or "", classname or ""):
+        row["file"], row["classname"] = shown
