@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.logging.formatter import THREAD_LOCAL_KEYS
 from hypothesis import settings
 
 from hud_endpoint.clickhouse.connection import connect
@@ -50,6 +51,14 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on, or touches, what the user's shell points at."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "CLICKHOUSE_URL", "OIDC_ISSUERS", "HUD_API_URL", "HUD_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def own_log_context() -> Iterator[None]:
+    """No log line says what another test was about."""
+    before = THREAD_LOCAL_KEYS.set({})
+    yield
+    THREAD_LOCAL_KEYS.reset(before)
 
 
 @pytest.fixture(scope="session")

@@ -115,6 +115,7 @@ def collected(stack: Stack, repo: str, told: str, out: Path) -> list[dict[str, A
         cwd=ROOT,
         env={
             **KEYS,
+            "PYTHONPATH": os.environ["PYTHONPATH"],
             "AWS_ENDPOINT_URL": stack.state["aws_endpoint_url"],
             "GITHUB_API_URL": stack.state["github_url"],
             "GITHUB_TOKEN": "a-job-s-token",

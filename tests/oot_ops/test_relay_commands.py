@@ -204,7 +204,7 @@ def test_pins_are_listed_and_released_with_an_audit_record(
     named = {"repo": repo, "repository_id": "77", "by": "me", "why": "made anew"}
     assert {name: record[name] for name in named} == named
     assert run(*release).returncode == 1  # there is none
-    assert list(RepoPins(dynamodb, relay_table).every()) == []
+    assert repo not in [pin.repo for pin in RepoPins(dynamodb, relay_table).every()]
 
 
 ALLOWLIST = """

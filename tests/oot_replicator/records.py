@@ -39,7 +39,7 @@ ITEM: dict[str, Any] = {
 _TYPES: dict[str, list[str]] = {
     "String": [
         *("dynamoKey", "pytorch_head_sha", "delivery_id", "workflow_run_url", "check_run_id", "run_id"),
-        *("failed_tests_json", "artifact_url", "environment"),
+        *("failed_tests_json", "artifact_url", "environment", "repository_id", "conflicts"),
     ],
     "LowCardinality(String)": [
         *("status", "downstream_repo", "upstream_repo", "workflow_name", "job_name", "conclusion"),
@@ -54,14 +54,14 @@ _TYPES: dict[str, list[str]] = {
     "Nullable(Float64)": ["queue_time", "execution_time"],
     "DateTime64(9, 'UTC')": ["started_at", "completed_at"],
     "DateTime64(3, 'UTC')": ["first_seen"],
-    "Bool": ["dispatch_verified", "times_estimated"],
+    "Bool": ["dispatch_verified", "commit_verified", "times_estimated"],
 }
 _DEFAULTS = {
     **dict.fromkeys(("job_name", "check_run_id", "run_id", "failed_tests_json"), "''"),
-    **dict.fromkeys(("artifact_url", "environment", "downstream_repo_level"), "''"),
+    **dict.fromkeys(("artifact_url", "environment", "downstream_repo_level", "repository_id", "conflicts"), "''"),
     **dict.fromkeys(("total_tests", "passed_tests", "failed_tests", "skipped_tests"), "0"),
     **dict.fromkeys(("error_tests", "flaky_tests", "details_truncated", "is_deleted"), "0"),
-    **dict.fromkeys(("dispatch_verified", "times_estimated"), "false"),
+    **dict.fromkeys(("dispatch_verified", "commit_verified", "times_estimated"), "false"),
     "run_attempt": "1",
     "event_type": "'pull_request'",
     "origin": "'job'",
