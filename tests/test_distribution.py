@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 from hud_endpoint import __version__
 from oot_ops.cli import COMMANDS, GROUPS, build_parser
-from tests.wheel import ENVIRONMENT, ROOT, build, install
+from tests.wheel import ENVIRONMENT, ROOT, build, build_editable, install
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,6 +113,12 @@ class TestInstalled:
         assert all(f"\n  {name} " in told.stdout for name in COMMANDS)
         assert run(empty / "oot-hud", "--version").stdout == f"oot-hud {__version__}\n"
         assert run(empty / "python", "-m", "oot_ops", "--version").stdout == f"oot-hud {__version__}\n"
+
+    def test_a_checkout_can_be_installed_editable_as_make_setup_does(self, tmp_path: Path) -> None:
+        programs = install(build_editable(ROOT, tmp_path), tmp_path / "venv")
+        assert run(programs / "oot-hud", "--version").stdout == f"oot-hud {__version__}\n"
+        where = run(programs / "python", "-c", "import oot_ops; print(oot_ops.__file__)").stdout.strip()
+        assert where == str(ROOT / "scripts" / "oot_ops" / "__init__.py")
 
     def test_both_launchers_run_from_their_path(self, empty: Path, tmp_path: Path) -> None:
         (site,) = empty.parent.glob("lib/python*/site-packages")

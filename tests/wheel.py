@@ -20,6 +20,15 @@ def build(source: Path, folder: Path) -> Path:
     return wheel
 
 
+def build_editable(source: Path, folder: Path) -> Path:
+    """Build the wheel that an editable installation of a source folder consists of."""
+    code = f"from hatchling.build import build_editable; print(build_editable({str(folder)!r}))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=source, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / done.stdout.strip()
+
+
 def install(wheel: Path, folder: Path, *, packages: bool = False) -> Path:
     """Install the wheel into an empty environment and return its folder of programs.
 
