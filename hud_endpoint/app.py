@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hud_endpoint.openapi.document import Operation
     from hud_endpoint.readiness import Part
     from hud_endpoint.relay.forward import Answer
+    from hud_endpoint.relay.github_calls import GitHubCalls
     from hud_endpoint.relay.handler import ResultHandler
     from hud_endpoint.relay.outbox import Bodies, Outbox
     from hud_endpoint.relay.sweeper import Sweeper
@@ -94,6 +95,7 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
     from hud_endpoint.relay.allowlist import AllowlistError
     from hud_endpoint.relay.allowlist_source import AllowlistSource, find_source
     from hud_endpoint.relay.forward import forward
+    from hud_endpoint.relay.github_calls import GitHubCalls
     from hud_endpoint.relay.github_runs import GitHubRuns, ask_github_for_runs
     from hud_endpoint.relay.handler import ResultHandler
     from hud_endpoint.relay.oidc import Verifier
@@ -114,6 +116,7 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
     github_token = settings.github_token.get_secret_value() if settings.github_token else None
     stores = RelayStores.of(dynamodb, table, _bodies(settings.outbox_bucket))
     send = partial(forward, session, settings.hud_api_url, hud_token)
+    calls = GitHubCalls()
     handler = ResultHandler(
         settings,
         verifier=Verifier(settings.oidc_issuers, settings.oidc_audience, session, allowlist.pipeline),
@@ -123,8 +126,8 @@ def relay_parts(settings: RelaySettings) -> RelayParts:
         jobs=stores.jobs,
         outbox=stores.outbox,
         send=send,
-        runs=GitHubRuns(ask_github_for_runs(settings.github_api_url, github_token)),
-        is_upstream_commit=_upstream(settings, github_token).is_upstream_commit,
+        runs=GitHubRuns(ask_github_for_runs(settings.github_api_url, github_token), calls),
+        is_upstream_commit=_upstream(settings, github_token, calls).is_upstream_commit,
     )
     metrics = make_metrics("relay", settings.metrics, settings.metrics_port, settings.metrics_address)
     return RelayParts(settings, handler, send, stores.outbox, stores.sweeper, metrics)
@@ -233,11 +236,11 @@ def _bodies(bucket: str) -> Bodies | None:
     return S3Bodies(aws.s3(), bucket)
 
 
-def _upstream(settings: RelaySettings, token: str | None) -> Upstream:
+def _upstream(settings: RelaySettings, token: str | None, calls: GitHubCalls) -> Upstream:
     from hud_endpoint.relay.upstream import Upstream, ask_github
 
     repo = settings.upstream_repo
-    return Upstream(repo, ask_github(settings.github_api_url, repo, token))
+    return Upstream(repo, ask_github(settings.github_api_url, repo, token), calls=calls)
 
 
 def _client_per_thread(url: str) -> Callable[[], Client]:

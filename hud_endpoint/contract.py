@@ -264,6 +264,12 @@ class ConflictNote(_Wire):
     trusted: Trusted
     conflict: RefusedCompletion
 
+    @model_validator(mode="after")
+    def _check_repo(self) -> Self:
+        if not self.conflict.dynamo_key.startswith(f"{self.trusted.verified_repo}/"):
+            raise ValueError("conflict.dynamoKey is not one of trusted.verified_repo's")
+        return self
+
 
 def dynamo_key(verified_repo: str, callback: Callback) -> str:
     """Give the identity of one job's execution, `{repo}/{delivery_id}/{workflow}/{job}/{check_run_id}`.

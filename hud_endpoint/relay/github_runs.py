@@ -1,17 +1,21 @@
 """Which event started a run of GitHub Actions: asked of GitHub, for results that another run reports.
 
-A run's event never changes, so an answer is kept. No answer is a refusal that may be tried again: what nobody could
-verify is not taken.
+A run's event never changes, so an answer is kept; that there is no such run, for seconds. No answer is a refusal that
+may be tried again: what nobody could verify is not taken.
 """
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.relay.github_calls import GitHubCalls
+from hud_endpoint.wire_types import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 5
 MAX_RUNS = 4096
 RETRY_AFTER_SECONDS = 30
+MISSING_SECONDS = 30.0
+_RUN_ID = re.compile(r"[1-9][0-9]{0,18}")  # as GitHub writes it: one run has one id, and so one key in HUD
 
 
 @dataclass(frozen=True)
@@ -35,18 +41,30 @@ class GitHubRuns:
     `ask` returns None for a run that GitHub does not show, and raises LookupError when it can't say.
     """
 
-    def __init__(self, ask: Callable[[str, str], GitHubRun | None]) -> None:
+    def __init__(self, ask: Callable[[str, str], GitHubRun | None], calls: GitHubCalls | None = None) -> None:
         self._ask = ask
+        self._calls = calls or GitHubCalls()
         self._runs: OrderedDict[tuple[str, str], GitHubRun] = OrderedDict()
+        self._missing: OrderedDict[tuple[str, str], float] = OrderedDict()  # until when it is not asked for again
         self._lock = threading.Lock()
 
     def find(self, repo: str, run_id: str) -> GitHubRun:
-        """Return the run. Raises RefusedError `run_not_found` and `github_unavailable`."""
+        """Return the run. Raises RefusedError `run_not_found`, `rate_limited` and `github_unavailable`."""
+        if not _RUN_ID.fullmatch(run_id):
+            raise _not_found(repo, run_id)
         key = (repo.lower(), run_id)
         with self._lock:
             if key in self._runs:
                 self._runs.move_to_end(key)
                 return self._runs[key]
+            if self._missing.get(key, 0.0) > time.monotonic():
+                raise _not_found(repo, run_id)
+        if not self._calls.take(repo):
+            raise RefusedError(
+                "rate_limited",
+                f"{repo} has named too many runs in a minute that GitHub had to be asked for: send it again later.",
+                retry_after=RETRY_AFTER_SECONDS,
+            )
         try:
             run = self._ask(repo, run_id)
         except LookupError as error:
@@ -55,17 +73,25 @@ class GitHubRuns:
                 f"GitHub could not be asked which event started run {run_id} of {repo} ({error}): send it again.",
                 retry_after=RETRY_AFTER_SECONDS,
             ) from None
-        if run is None:
-            raise RefusedError(
-                "run_not_found",
-                f"GitHub shows this relay no run {run_id} of {repo}, so its event can't be verified: check the run id; "
-                "a private repo's jobs must report themselves.",
-            )
         with self._lock:
-            self._runs[key] = run
-            if len(self._runs) > MAX_RUNS:
-                self._runs.popitem(last=False)
+            if run is None:
+                self._missing[key] = time.monotonic() + MISSING_SECONDS
+            else:
+                self._runs[key] = run
+            for known in (self._missing, self._runs):
+                if len(known) > MAX_RUNS:
+                    known.popitem(last=False)
+        if run is None:
+            raise _not_found(repo, run_id)
         return run
+
+
+def _not_found(repo: str, run_id: str) -> RefusedError:
+    return RefusedError(
+        "run_not_found",
+        f"GitHub shows this relay no run {cut(run_id, 100)} of {repo}, so its event can't be verified: check the run "
+        "id; a private repo's jobs must report themselves.",
+    )
 
 
 def ask_github_for_runs(api_url: str, token: str | None) -> Callable[[str, str], GitHubRun | None]:

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from hud_endpoint.contract import Callback, dynamo_key, load_passable_json
 from hud_endpoint.errors import RefusedError
@@ -24,10 +24,10 @@ from hud_endpoint.relay.dispatch import check_callback_token, sign_callback_toke
 from hud_endpoint.relay.envelope import Accepted, with_record
 from hud_endpoint.relay.forward import Conflicting, Delivered, Refused
 from hud_endpoint.relay.job_store import store_unavailable
-from hud_endpoint.relay.lifecycle import Job, Step, advance, leave_to_hud, release_step
+from hud_endpoint.relay.lifecycle import Job, Step, advance, forget_identity, leave_to_hud, release_step
 from hud_endpoint.relay.outbox import Entry, new_entry, note_entry
 from hud_endpoint.relay.repo_pins import check_ids, needs_pin, pin_put
-from hud_endpoint.wire_types import cut
+from hud_endpoint.wire_types import Status, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOWEST_LEVEL = "L2"
+_STATUSES: tuple[Status, ...] = get_args(Status)
 _PAUSE_SECONDS = 0.05
 _TRIES = 8  # of the transaction, where equal callbacks come at once: each try that fails means another succeeded
 
@@ -88,7 +89,7 @@ class ResultHandler:
         outbox: Outbox,
         send: Callable[[dict[str, Any]], Answer],
         runs: GitHubRuns,
-        is_upstream_commit: Callable[[Callback], bool | None] = lambda _: None,
+        is_upstream_commit: Callable[[Callback, str], bool | None] = lambda _callback, _repo: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -170,7 +171,9 @@ class ResultHandler:
             received_at=self._clock(),
             deferred=deferred,
             dropped=tuple(dropped),
-            commit_verified=self._is_upstream_commit(callback) if is_self_reported(callback.event_type) else None,
+            commit_verified=(
+                self._is_upstream_commit(callback, identity.repo) if is_self_reported(callback.event_type) else None
+            ),
         )
         return accepted, known
 
@@ -243,14 +246,14 @@ class ResultHandler:
         raise store_unavailable("contention")
 
     def _with_waiting_completion(self, job: Job, accepted: Accepted) -> Job:
-        """Return a job whose accepted completion is known where it still waits for HUD.
+        """Return a job whose accepted completion is known where it still waits for HUD, or for an operator.
 
-        An earlier version of the relay did not keep what it accepted; what waits in the outbox is not with HUD, which
-        could then not judge.
+        An earlier version of the relay did not keep what it accepted. What is not with HUD yet, HUD can't judge.
         """
-        if job.completed_at is None or job.completion or accepted.claim.status != "completed":
+        if job.completed_at is None or job.identity is not None or accepted.claim.status != "completed":
             return job
-        return replace(job, completion=self._outbox.waiting_completion(accepted.key))
+        completion = job.completion or self._outbox.waiting_completion(accepted.key, job.completed_at)
+        return replace(job, completion=completion)
 
     def _deliver(self, entry: Entry, accepted: Accepted) -> CallbackResponse:
         answer = self._send(entry.payload())
@@ -270,15 +273,22 @@ class ResultHandler:
     def undo_step(self, entry: Entry, answer: Conflicting | Refused) -> None:
         """Take back a job's step, after HUD has said that it will never take this entry.
 
-        Another body may then take the step. Where HUD holds another completion, it judges each further one.
+        Another body may then take the step. Where HUD holds another completion, or another job, it judges what comes.
         """
-        at = entry.created_at
-        if entry.status == "in_progress":
-            self._update_job(entry, lambda job: release_step(job, "in_progress", at))
-        elif entry.status == "completed" and isinstance(answer, Conflicting):
-            self._update_job(entry, lambda job: leave_to_hud(job, at))
-        elif entry.status == "completed":
-            self._update_job(entry, lambda job: release_step(job, "completed", at))
+        status: Status | None = next((status for status in _STATUSES if status == entry.status), None)
+        if status is None:
+            return  # a note has taken no step
+        completion = self._outbox.completion(entry) if status == "completed" else ""
+        other_job = isinstance(answer, Conflicting) and (not completion or answer.code == "conflicting_identity")
+        refused = isinstance(answer, Refused)
+
+        def undo(job: Job) -> Job:
+            released = release_step(job, status, entry.created_at) if refused or other_job else job
+            if released == job:
+                return leave_to_hud(job, completion)
+            return forget_identity(released) if other_job else released
+
+        self._update_job(entry, undo)
 
     def _update_job(self, entry: Entry, change: Callable[[Job], Job]) -> None:
         for _ in range(_TRIES):

@@ -94,8 +94,8 @@ def advance(job: Job, claim: Claim, now: float) -> tuple[Job, Step]:
 def _complete(job: Job, claim: Claim, now: float) -> tuple[Job, Step]:
     if job.completed_at is None:
         return replace(job, completed_at=now, identity=claim.identity, completion=claim.completion), Step.FORWARD
-    if not job.completion:
-        return job, Step.ASK_HUD
+    if not job.completion:  # HUD's answer tells; until it comes, no third one is accepted beside this
+        return replace(job, completion=claim.completion), Step.ASK_HUD
     if job.completion == claim.completion:
         return job, Step.DUPLICATE
     return _remember_conflict(job, claim.completion), Step.CONFLICT
@@ -111,11 +111,11 @@ def _remember_conflict(job: Job, completion: str) -> Job:
 def release_step(job: Job, status: Status, accepted_at: float) -> Job:
     """Undo a step, because HUD refused its body for good: another body may take it, and the sweeper sees it as undone.
 
-    `accepted_at` is when that body took the step; where another has taken it since, nothing changes. A job without any
-    step is no job yet: the next one says anew what it is.
+    `accepted_at` is when that body was accepted; where it took no step, or another has taken it since, nothing changes.
+    A job without any step is no job yet: the next one says anew what it is.
     """
     taken_at = job.in_progress_at if status == "in_progress" else job.completed_at
-    if taken_at is None or taken_at > accepted_at:
+    if taken_at != accepted_at:
         return job
     released = (
         replace(job, in_progress_at=None) if status == "in_progress" else replace(job, completed_at=None, completion="")
@@ -123,11 +123,14 @@ def release_step(job: Job, status: Status, accepted_at: float) -> Job:
     return replace(released, identity=None) if released.phase is Phase.DISPATCHED else released
 
 
-def leave_to_hud(job: Job, accepted_at: float) -> Job:
-    """Forget which completion was accepted, because HUD holds another one, which is final there: HUD judges each."""
-    if job.completed_at is None or job.completed_at > accepted_at:
-        return job
-    return replace(job, completion="")
+def forget_identity(job: Job) -> Job:
+    """Forget which job this is, because HUD holds another one under its key: HUD judges the next step."""
+    return replace(job, identity=None)
+
+
+def leave_to_hud(job: Job, completion: str) -> Job:
+    """Forget a completion that HUD refused, because HUD holds another one, which is final there: HUD judges each."""
+    return replace(job, completion="") if job.completion == completion else job
 
 
 def time_out(job: Job, now: float) -> tuple[Job, Step]:

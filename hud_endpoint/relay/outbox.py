@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import orjson
 
-from hud_endpoint.contract import RelayPayload, validate
+from hud_endpoint.contract import RelayPayload
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.lenient import read_leniently
 from hud_endpoint.logs import bound
 from hud_endpoint.record import completion_digest, to_write
 from hud_endpoint.relay.due import due_items, due_keys, place, queue_of
@@ -228,21 +229,30 @@ class Outbox:
         }
         return self._update(entry, "SET queue = :queue, due_at = :due, retry_from = :from REMOVE expires_at", values)
 
-    def waiting_completion(self, key: str) -> str:
-        """Return the digest of a job's completion that waits here, "" for none (see `record.completion_digest`).
+    def completion(self, entry: Entry) -> str:
+        """Return the digest of the completion that an entry holds (`record.completion_digest`), "" for the sweeper's.
 
-        Reads the whole queue, so it is for jobs of which nothing else is known. Raises RefusedError
+        Raises what reading its body raises.
+        """
+        payload, _, _ = read_leniently(RelayPayload, self.with_body(entry).payload(), ("untrusted", "callback_payload"))
+        if payload.trusted.origin == "sweeper":
+            return ""
+        return completion_digest(to_write(payload, now=datetime.now(UTC), retention_days=1))
+
+    def waiting_completion(self, key: str, accepted_at: float) -> str:
+        """Return the digest of a job's completion that was accepted then, and waits here or is dead; "" for none.
+
+        Reads both queues as a whole, so it is for jobs of which nothing else is known. Raises RefusedError
         `store_unavailable`.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            for entry in self.entries(QUEUE):
-                if entry.key == key and entry.status == "completed":
-                    payload = validate(RelayPayload, self.with_body(entry).payload())
-                    if payload.trusted.origin != "sweeper":
-                        return completion_digest(to_write(payload, now=datetime.now(UTC), retention_days=1))
-        except (ClientError, BotoCoreError) as error:
+            for queue in (QUEUE, DEAD):
+                for entry in self.entries(queue):
+                    if (entry.key, entry.status, entry.created_at) == (key, "completed", accepted_at):
+                        return self.completion(entry)
+        except (ClientError, BotoCoreError, OSError, EOFError, ValueError, zlib.error) as error:
             raise store_unavailable(type(error).__name__) from error
         return ""
 

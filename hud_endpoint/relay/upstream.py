@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError  # noqa:
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
+from hud_endpoint.relay.github_calls import GitHubCalls
 from hud_endpoint.wire_types import is_sha
 
 if TYPE_CHECKING:
@@ -33,9 +34,17 @@ _WORKERS = 4
 class Upstream:
     """Knows the commits of one repo; `ask` says whether it has a commit, and raises LookupError when it can't say."""
 
-    def __init__(self, repo: str, ask: Callable[[str], bool], *, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(
+        self,
+        repo: str,
+        ask: Callable[[str], bool],
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+        calls: GitHubCalls | None = None,
+    ) -> None:
         self._repo = repo
         self._ask = ask
+        self._calls = calls or GitHubCalls()
         self._wait_seconds = wait_seconds
         # Apart, so that made-up commits push no real ones out; the value is until when the answer holds.
         self._found: OrderedDict[str, float] = OrderedDict()
@@ -45,18 +54,22 @@ class Upstream:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="upstream")
 
-    def is_upstream_commit(self, callback: Callback) -> bool | None:
-        """Return whether the commit that a self-reported callback is about is the upstream's; None where unknown.
+    def is_upstream_commit(self, callback: Callback, reporter: str) -> bool | None:
+        """Return whether the commit that a repo's self-reported callback is about is the upstream's; None if unknown.
 
         Its pull request is left out of account: nightlies have none, and HUD is never shown it.
         """
         repository = callback.payload.repository
         if repository and repository.full_name.lower() != self._repo.lower():
             return False
-        return self.commit_exists(callback.payload.head_sha or callback.payload.after or callback.delivery_id)
+        commit = callback.payload.head_sha or callback.payload.after or callback.delivery_id
+        return self.commit_exists(commit, reporter)
 
-    def commit_exists(self, commit: str) -> bool | None:
-        """Say whether the upstream has a commit; None when GitHub does not say so in time. False for what is no SHA."""
+    def commit_exists(self, commit: str, reporter: str) -> bool | None:
+        """Say whether the upstream has a commit; None when GitHub does not say so in time. False for what is no SHA.
+
+        `reporter` is the repo for whose sake it is asked; where it has had its calls of GitHub, None.
+        """
         if not is_sha(commit):
             return False
         sha = commit.lower()
@@ -66,7 +79,8 @@ class Upstream:
                 return known
             asked = self._asked.get(sha)
             if asked is None:
-                if len(self._asked) >= _WORKERS:  # the others have not been answered yet: do not queue behind them
+                # Where the others have not been answered yet, do not queue behind them.
+                if len(self._asked) >= _WORKERS or not self._calls.take(reporter):
                     return None
                 asked = self._asked[sha] = self._pool.submit(copy_context().run, self._learn, sha)
         try:

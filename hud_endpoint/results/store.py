@@ -115,29 +115,9 @@ class ResultStore:
         Raises RefusedError `store_unavailable`, also while the record itself is still to come.
         """
         deadline = self._clock() + BUDGET_SECONDS
-        note = f"{conflict.conclusion} {conflict.digest[:12]}"
-        stored = self._update(
-            {
-                "Key": {"dynamoKey": {"S": conflict.dynamo_key}},
-                "UpdateExpression": "ADD #conflicts :notes, #revision :one",
-                "ConditionExpression": (
-                    "attribute_exists(#status) AND (attribute_not_exists(#conflicts) OR "
-                    "(NOT contains(#conflicts, :note) AND size(#conflicts) < :most))"
-                ),
-                "ExpressionAttributeNames": {
-                    "#conflicts": "conflicts",
-                    "#revision": "revision",
-                    "#status": "status",
-                },
-                "ExpressionAttributeValues": {
-                    ":notes": {"SS": [note]},
-                    ":note": {"S": note},
-                    ":most": {"N": str(MAX_CONFLICTS)},
-                    ":one": {"N": "1"},
-                },
-            },
-            deadline,
-        )
+        stored = self._update(_note_update(conflict, ours=True), deadline)
+        if stored is not None and "revision" not in stored and "status" in stored:
+            stored = self._update(_note_update(conflict, ours=False), deadline)
         if stored is not None and "status" not in stored:
             raise RefusedError(
                 "store_unavailable",
@@ -242,6 +222,30 @@ def _first_update(write: Write) -> dict[str, Any]:
         others = f"attribute_not_exists({update.name('status')}) OR attribute_not_exists(#revision)"
         update.condition = f"({update.condition}) AND ({others} OR ({same}))"  # no revision: written by another HUD
     return update.request(write.key)
+
+
+def _note_update(conflict: RefusedCompletion, *, ours: bool) -> dict[str, Any]:
+    """Return the update that adds a note to a record; one of another HUD (no revision) stays one of another HUD."""
+    note = f"{conflict.conclusion} {conflict.digest[:12]}"
+    exists = "attribute_exists" if ours else "attribute_not_exists"
+    request: dict[str, Any] = {
+        "Key": {"dynamoKey": {"S": conflict.dynamo_key}},
+        "UpdateExpression": "ADD #conflicts :notes",
+        "ConditionExpression": (
+            f"attribute_exists(#status) AND {exists}(#revision) AND (attribute_not_exists(#conflicts) OR "
+            "(NOT contains(#conflicts, :note) AND size(#conflicts) < :most))"
+        ),
+        "ExpressionAttributeNames": {"#conflicts": "conflicts", "#revision": "revision", "#status": "status"},
+        "ExpressionAttributeValues": {
+            ":notes": {"SS": [note]},
+            ":note": {"S": note},
+            ":most": {"N": str(MAX_CONFLICTS)},
+        },
+    }
+    if ours:
+        request["UpdateExpression"] += ", #revision :one"
+        request["ExpressionAttributeValues"][":one"] = {"N": "1"}
+    return request
 
 
 class _Update:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from hud_endpoint.contract import Dispatch
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.relay.forward import CONFLICTS, Answer, Conflicting, Delivered, Refused, Unavailable
+from hud_endpoint.relay.lifecycle import Job
 from hud_endpoint.relay.outbox import DEAD, QUEUE
 from tests.hud_endpoint.relay.desk import REPO, Clock, Desk
 from tests.hud_endpoint.relay.test_outbox import large
@@ -198,6 +200,30 @@ class TestHudsAnswers:
         assert [counter.post(status) for _ in range(2)] == [(409, code)] * 2
         assert counter.entries(QUEUE) == counter.entries(DEAD) == []
         assert len(counter.sent) == 2  # HUD judges each
+
+    def test_a_job_that_hud_holds_under_another_name_is_not_lost_to_who_came_first(self, counter: Counter) -> None:
+        """HUD remembers longer than the relay, which then takes whoever comes for the first."""
+        counter.answer = Conflicting("conflicting_identity", "no")
+        assert counter.post("completed", check_run_id=None) == (409, "conflicting_identity")
+        counter.answer = TAKEN
+        key = f"{REPO}/{counter.delivery_id}/npu-ci/test-float32/240-1"
+        assert counter.desk.jobs.read_job(key).job == Job()
+
+    @pytest.mark.parametrize("answer", [Refused(400, "HTTP 400: no"), Conflicting("conflicting_completion", "no")])
+    def test_what_hud_was_only_asked_about_takes_no_step_back(self, counter: Counter, answer: Answer) -> None:
+        """Of an end that an earlier relay accepted, HUD says which it was; what it refuses is not that one."""
+        assert counter.post("completed", conclusion="success") == DELIVERED
+        key = f"{REPO}/{counter.delivery_id}/npu-ci/test-float32/987"
+        known = counter.desk.jobs.read_job(key)
+        earlier = replace(known.job, identity=None, completion="")
+        assert counter.desk.jobs.write(known, earlier, now=counter.clock.now, deadline=0)
+        counter.answer = answer
+        for seconds in (60, -120):  # the clock of another relay may be behind
+            counter.clock.now += seconds
+            assert counter.post("completed", conclusion="failure")[0] in (400, 409)
+            assert counter.desk.jobs.read_job(key).job == earlier
+        counter.answer = FINAL
+        assert counter.post("completed", conclusion="success") == DUPLICATE
 
     def test_one_that_was_queued_becomes_a_dead_letter(self, counter: Counter) -> None:
         counter.answer = AWAY

@@ -105,16 +105,26 @@ def test_a_step_of_another_job_changes_nothing(job: Job, claim: Claim, change: d
 
 @pytest.mark.parametrize("claim", [END, OTHER_END])
 def test_where_it_is_not_known_which_end_was_accepted_hud_says_so(claim: Claim) -> None:
-    for job in (Job(in_progress_at=10, completed_at=40), leave_to_hud(ENDED, 40)):
-        assert advance(job, claim, 50) == (job, Step.ASK_HUD)
+    for job in (Job(in_progress_at=10, completed_at=40), leave_to_hud(ENDED, END.completion)):
+        asked, step = advance(job, claim, 50)
+        assert (asked, step) == (replace(job, completion=claim.completion), Step.ASK_HUD)
+        assert advance(asked, claim, 60) == (asked, Step.DUPLICATE)
+        other = replace(claim, completion="yet another end")
+        assert advance(asked, other, 60)[1] is Step.CONFLICT  # not accepted beside the one that is being asked about
 
 
 @pytest.mark.parametrize(
-    ("job", "accepted_at", "after"),
-    [(ENDED, 40, replace(ENDED, completion="")), (ENDED, 39, ENDED), (RUNNING, 40, RUNNING)],
+    ("job", "completion", "after"),
+    [
+        (ENDED, END.completion, replace(ENDED, completion="")),
+        (ENDED, OTHER_END.completion, ENDED),
+        (ENDED, "", ENDED),
+        (RUNNING, END.completion, RUNNING),
+    ],
 )
-def test_only_the_end_that_hud_refused_is_left_to_it(job: Job, accepted_at: float, after: Job) -> None:
-    assert leave_to_hud(job, accepted_at) == after
+def test_only_the_end_that_hud_refused_is_left_to_it(job: Job, completion: str, after: Job) -> None:
+    """Whatever the clocks of the relays say: they may differ."""
+    assert leave_to_hud(job, completion) == after
 
 
 @pytest.mark.parametrize(
@@ -134,6 +144,7 @@ def test_only_what_runs_can_time_out(job: Job, after: Job | None) -> None:
         (UNOPENED, "completed", 40, NEW),
         (ENDED, "in_progress", 10, UNOPENED),
         (ENDED, "completed", 39, ENDED),  # another body has taken the step since
+        (ENDED, "completed", 41, ENDED),  # HUD was asked about it, and it took no step
         (ENDED, "in_progress", 9, ENDED),
         (RUNNING, "completed", 40, RUNNING),  # undone already
         (NEW, "in_progress", 10, NEW),

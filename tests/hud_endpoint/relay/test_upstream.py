@@ -18,6 +18,7 @@ from hud_endpoint.contract import Callback, parse
 from hud_endpoint.relay import upstream
 from hud_endpoint.relay.allowlist import Listed
 from hud_endpoint.relay.forward import Delivered
+from hud_endpoint.relay.github_calls import CALLS_PER_MINUTE
 from hud_endpoint.relay.upstream import COOL_DOWN_SECONDS, MAX_COMMITS, UNKNOWN_SECONDS, Upstream, ask_github
 from oot_local.github import make_app
 from tests.hud_endpoint.relay.desk import REPO, SCHEDULED, Desk, new_table
@@ -140,8 +141,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_what_is_there_stays(github: GitHub, clock: SimpleNamespace) -> None:
     commits = Upstream(UPSTREAM, github)
     for _ in range(10):
-        assert commits.commit_exists(SHA) is True
-        assert commits.commit_exists(SHA.upper()) is True
+        assert commits.commit_exists(SHA, REPO) is True
+        assert commits.commit_exists(SHA.upper(), REPO) is True
         clock.now += 1e6
     assert github.asked == [SHA]
 
@@ -149,16 +150,16 @@ def test_what_is_there_stays(github: GitHub, clock: SimpleNamespace) -> None:
 def test_what_is_not_there_may_be_pushed(github: GitHub, clock: SimpleNamespace) -> None:
     commits = Upstream(UPSTREAM, github)
     github.has = False
-    assert [commits.commit_exists(SHA) for _ in range(5)] == [False] * 5
+    assert [commits.commit_exists(SHA, REPO) for _ in range(5)] == [False] * 5
     github.has = True
     clock.now += UNKNOWN_SECONDS + 1
-    assert commits.commit_exists(SHA) is True
+    assert commits.commit_exists(SHA, REPO) is True
     assert len(github.asked) == 2
 
 
 @pytest.mark.parametrize("told", ["", "main", SHA[:39], SHA + "0", "g" * 40, "buildkite-89-01945ecf", "../../../user"])
 def test_what_is_no_sha_is_not_asked_for(github: GitHub, told: str) -> None:
-    assert Upstream(UPSTREAM, github).commit_exists(told) is False
+    assert Upstream(UPSTREAM, github).commit_exists(told, REPO) is False
     assert github.asked == []
 
 
@@ -166,11 +167,11 @@ def test_an_outage_is_paid_for_once_a_minute(
     github: GitHub, clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     commits = Upstream(UPSTREAM, github)
-    assert commits.commit_exists(OTHER) is True
+    assert commits.commit_exists(OTHER, REPO) is True
     github.has = LookupError("HTTP 500")
     for _ in range(2):
-        assert [commits.commit_exists(f"{number:040x}") for number in range(50)] == [None] * 50
-        assert commits.commit_exists(OTHER) is True  # what is known is known
+        assert [commits.commit_exists(f"{number:040x}", REPO) for number in range(50)] == [None] * 50
+        assert commits.commit_exists(OTHER, REPO) is True  # what is known is known
         clock.now += COOL_DOWN_SECONDS + 1
     assert len(github.asked) == 3
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -181,14 +182,14 @@ def test_an_outage_is_paid_for_once_a_minute(
 def test_nobody_waits_longer_than_that(github: GitHub) -> None:
     commits = Upstream(UPSTREAM, github, wait_seconds=0.05)
     github.gate.clear()
-    assert commits.commit_exists(SHA) is None
-    assert commits.commit_exists(OTHER) is None  # and the next ones do not wait at all
+    assert commits.commit_exists(SHA, REPO) is None
+    assert commits.commit_exists(OTHER, REPO) is None  # and the next ones do not wait at all
     assert github.asked == [SHA]
     github.gate.set()
     deadline = time.monotonic() + 10
-    while commits.commit_exists(SHA) is None:  # the answer that came late counts all the same
+    while commits.commit_exists(SHA, REPO) is None:  # the answer that came late counts all the same
         assert time.monotonic() < deadline
-    assert commits.commit_exists(SHA) is True
+    assert commits.commit_exists(SHA, REPO) is True
     assert github.asked == [SHA]
 
 
@@ -196,7 +197,7 @@ def test_a_crowd_asks_once(github: GitHub) -> None:
     commits = Upstream(UPSTREAM, github, wait_seconds=10)
     github.gate.clear()
     answers: list[bool | None] = []
-    crowd = [threading.Thread(target=lambda: answers.append(commits.commit_exists(SHA))) for _ in range(20)]
+    crowd = [threading.Thread(target=lambda: answers.append(commits.commit_exists(SHA, REPO))) for _ in range(20)]
     for one in crowd:
         one.start()
     while not github.asked:
@@ -210,12 +211,22 @@ def test_a_crowd_asks_once(github: GitHub) -> None:
 
 def test_made_up_commits_fill_no_memory_and_push_no_real_ones_out(github: GitHub) -> None:
     commits = Upstream(UPSTREAM, github)
-    assert commits.commit_exists(SHA) is True
+    assert commits.commit_exists(SHA, REPO) is True
     github.has = False
     for number in range(MAX_COMMITS + 10):
-        assert commits.commit_exists(f"{number:040x}") is False
+        assert commits.commit_exists(f"{number:040x}", f"o/{number}") is False
     assert (len(commits._found), len(commits._missing)) == (1, MAX_COMMITS)
-    assert commits.commit_exists(SHA) is True
+    assert commits.commit_exists(SHA, REPO) is True
+
+
+def test_one_repo_s_made_up_commits_do_not_use_up_the_calls_of_all(github: GitHub) -> None:
+    commits, github.has = Upstream(UPSTREAM, github), False
+    answers = [commits.commit_exists(f"{number:040x}", REPO) for number in range(CALLS_PER_MINUTE + 5)]
+    assert answers == [False] * CALLS_PER_MINUTE + [None] * 5
+    assert len(github.asked) == CALLS_PER_MINUTE
+    assert commits.commit_exists(f"{0:040x}", REPO) is False  # what is known costs nothing
+    github.has = True
+    assert commits.commit_exists(SHA, "spec/another") is True
 
 
 NIGHTLY = changed(COMPLETED_CALLBACK, {"event_type": "nightly", "payload.pull_request": ABSENT})
@@ -243,7 +254,7 @@ FORGED = {"payload.pull_request": {"number": 7, "head": {"sha": SHA}}}
 )
 def test_the_commit_that_hud_shows_is_the_one_that_is_asked_for(changes: dict[str, Any], verified: bool) -> None:  # noqa: FBT001 - a column
     callback = parse(Callback, orjson.dumps(changed(NIGHTLY, changes)))
-    assert Upstream(UPSTREAM, lambda sha: sha == SHA).is_upstream_commit(callback) is verified
+    assert Upstream(UPSTREAM, lambda sha: sha == SHA).is_upstream_commit(callback, REPO) is verified
 
 
 @pytest.mark.parametrize("event", ["nightly", "periodic"])
@@ -262,7 +273,7 @@ def test_a_nightly_is_accepted_either_way_and_flagged(
         return Delivered(duplicate=False)
 
     desk = Desk(dynamodb, new_table(dynamodb), send)
-    desk.handler._is_upstream_commit = lambda _: verified
+    desk.handler._is_upstream_commit = lambda _callback, _repo: verified
     changes = {"event_type": event, "delivery_id": str(uuid.uuid4()), "workflow.status": status}
     body = changed(NIGHTLY, {**changes, **FORGED, "payload.head_sha": SHA, "payload.noise": "x" * 5000})
     taken = desk.handler.accept(replace(SCHEDULED, token_id=uuid.uuid4().hex), Listed(REPO, "L2"), orjson.dumps(body))

@@ -309,6 +309,19 @@ class TestConflictNotes:
         assert (caught.value.code, bool(caught.value.retry_after)) == ("store_unavailable", True)
         assert table.item(repo) == {}
 
+    @pytest.mark.parametrize("record", [CRCR_RUNNING, CRCR_COMPLETED], ids=["running", "completed"])
+    def test_make_no_record_of_another_hud_one_of_ours(
+        self, store: ResultStore, table: Table, repo: str, record: dict[str, Any]
+    ) -> None:
+        """Else it would be held to fields that only we write, and the completion to come be refused."""
+        table.put(repo, record)
+        for number in (1, 1, 2):
+            store.note_conflict(self.note(write_of("completed", repo), number))
+        item = table.item(repo)
+        assert len(item["conflicts"]["SS"]) == 2
+        assert "revision" not in item
+        assert apply(store, write_of("completed", repo)) != "conflicting_identity"
+
     def test_stay_through_a_completion_that_replaces_the_sweeper_s(
         self, store: ResultStore, table: Table, repo: str
     ) -> None:
