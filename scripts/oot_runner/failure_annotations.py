@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _FRAME = re.compile(
     r'^(?:\s*File ")?(?P<file>(?:[A-Za-z]:)?[^\s":*<>|]{1,400})(?:", line |:)(?P<line>\d{1,7})\b', re.MULTILINE
 )
+_FIXTURE_FAILED = ("failed on setup with ", "failed on teardown with ")
 _MOST_PARTS = 50
 
 
@@ -31,10 +32,13 @@ def annotate(runner: Runner, tests: list[dict[str, Any]], limit: int, workspace:
 def locate(test: dict[str, Any], workspace: Path) -> tuple[str, int | None]:
     """Return the file in the workspace, and the line, that a failed test points to; "" and None where nothing does.
 
-    The line is that of the last frame in the test's own file, or else in any file of the workspace.
+    The line is that of the last frame in the test's own file, or else in any file of the workspace; but where pytest
+    failed before or after the test, in a fixture, it is the test's own.
     """
     root = workspace.resolve()
     own = _inside(test.get("file", ""), root, least=1)
+    if own and test.get("line") and test.get("message", "").startswith(_FIXTURE_FAILED):
+        return own, test["line"]
     frames = [(frame["file"], int(frame["line"])) for frame in _FRAME.finditer(test.get("stacktrace", ""))]
     for path, line in reversed(frames):
         file = _inside(path, root, least=1 if own else 2)

@@ -26,10 +26,11 @@ REASONS: dict[str, str] = {
     "no_reports": "no file of the archive is a report",
     "no_file_stored": "no report of the archive could be stored",
     # a file in it
-    "unsafe_name": "its path leads out of the archive, or no file system takes it everywhere",
-    "duplicate_name": "an earlier entry has the same path, up to case and Unicode form",
+    "unsafe_name": "its path leads out of the archive, or is none that can be shown",
+    "duplicate_name": "an earlier entry has the same path",
     "not_a_file": "it is a link or a device",
     "nested_archive": "it is an archive in the archive",
+    "earlier_attempt": "it is of an attempt before the last one, by its name",
     "encrypted": "it is encrypted",
     "unsupported_compression": "it is neither stored nor deflated",
     "lying_header": "the archive's directory and the file's own header disagree",

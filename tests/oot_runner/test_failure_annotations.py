@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     root = tmp_path / "work"
-    for name in ("tests/test_ops.py", "src/ops.py", "tests/ä b.py"):
+    for name in ("tests/test_ops.py", "src/ops.py", "tests/ä b.py", "setup.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     (tmp_path / "secret.py").touch()
@@ -43,6 +43,25 @@ PYTHON = 'Traceback:\n  File "{root}/tests/test_ops.py", line 12, in test\n  Fil
         ({"file": "nul\0", "line": 5}, ("", None)),
         ({"stacktrace": "12:30:45: no file\nhttps://a:80: x"}, ("", None)),
         ({}, ("", None)),
+        # The workspace has another place in a container, and paths are written otherwise on Windows and in URLs.
+        ({"file": "/workspace/tests/test_ops.py", "line": 5}, ("tests/test_ops.py", 5)),
+        (
+            {"file": "/workspace/tests/test_ops.py", "stacktrace": "/workspace/tests/test_ops.py:2: E"},
+            ("tests/test_ops.py", 2),
+        ),
+        (
+            {"file": "C:\\w\\tests\\test_ops.py", "stacktrace": "C:\\w\\tests\\test_ops.py:2: E"},
+            ("tests/test_ops.py", 2),
+        ),
+        ({"file": "file:///src/tests/%C3%A4%20b.py", "line": 1}, ("tests/ä b.py", 1)),
+        ({"file": "/workspace/../tests/test_ops.py", "line": 1}, ("", None)),
+        ({"file": "/workspace/other/test_ops.py", "line": 1}, ("", None)),
+        ({"stacktrace": "/workspace/src/ops.py:7: E\n/opt/lib/python3/setup.py:3: E"}, ("src/ops.py", 7)),
+        # pytest names the test, not the fixture that failed.
+        (
+            {"file": "tests/test_ops.py", "line": 9, "message": 'failed on setup with "E"', "stacktrace": PYTEST},
+            ("tests/test_ops.py", 9),
+        ),
     ],
 )
 def test_places(workspace: Path, test: dict[str, Any], place: tuple[str, int | None]) -> None:

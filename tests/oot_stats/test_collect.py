@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from oot_ops.cli import main
+from oot_runner import junit
 from oot_stats import exit_codes
 from oot_stats.limits import Limits
 from oot_stats.reading import pool as reading_pool
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 REPO = "spec/backend"
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = '<testsuite name="s">{}</testsuite>'
+SAMPLES = sorted(path for path in (ROOT / "tests/oot_runner/junit_samples").iterdir() if path.stem != "no_tests")
 
 
 @pytest.fixture(autouse=True)
@@ -191,6 +193,44 @@ def test_reruns_of_disabled_tests_are_told(github: LocalRuns, tmp_path: Path) ->
     assert (file["fate"], file["detail"]) == ("parsed", "It is a rerun of disabled tests.")
 
 
+def test_what_reports_mean_is_the_same_as_for_a_job_s_own_counts(github: LocalRuns, tmp_path: Path) -> None:
+    """Each sample of a producer: a row a case, and sums as `report-result` has them, but for attempts of one test."""
+    run = github.add(REPO)
+    for number, sample in enumerate(SAMPLES):
+        github.upload(run, f"test-reports-runattempt1-x_{number}", archive({"x/x.xml": sample.read_bytes()}))
+    found = collect(run, tmp_path)
+    for number, sample in enumerate(SAMPLES):
+        report = junit.summarize([sample])
+        rows = [row for row in found.rows("test_run_summary") if row["job_id"] == number]
+        sums = {
+            name: sum(row[name] for row in rows) for name in ("tests", "failures", "errors", "skipped", "successes")
+        }
+        failed = [row for row in found.rows("failed_test_runs") if row["job_id"] == number]
+        assert sums["failures"] + sums["errors"] == report.failed, sample
+        assert len([row for row in failed if row.keys() & {"failure", "error"}]) == report.failed - (
+            sample.stem == "pytest_subtests" or 2 * (sample.stem == "pytest_xunit1")
+        )
+        assert sums["skipped"] == report.skipped, sample
+        if sample.stem != "pytest_rerunfailures":
+            assert (sums["tests"], sums["successes"]) == (report.total, report.passed), sample
+
+
+def test_earlier_attempts_beside_the_last_one_are_left_out(github: LocalRuns, tmp_path: Path) -> None:
+    run = github.add(REPO)
+    failed = SUITE.format('<testcase name="ops"><error/></testcase>')
+    files = {"ops/test_attempts/attempt_1.xml": failed, "ops/test.xml": SUITE.format('<testcase name="ops"/>')}
+    github.upload(run, "test-reports-runattempt1-x_1", archive(files))
+    found = collect(run, tmp_path)
+    assert [row["name"] for row in found.rows("test_run")] == ["ops"]
+    assert found.rows("failed_test_runs") == []
+    (file,) = found.manifest["artifacts"][0]["files"]
+    assert (file["path"], file["fate"], file["reason"]) == (
+        "ops/test_attempts/attempt_1.xml",
+        "skipped",
+        "earlier_attempt",
+    )
+
+
 # --- attempts and sources
 
 
@@ -308,7 +348,7 @@ def test_exit_codes(github: LocalRuns, tmp_path: Path, uploads: dict[str, bytes]
 @pytest.mark.parametrize(
     ("more", "code", "told"),
     [
-        (["--max-artifacts", "0"], exit_codes.USAGE, "--max-artifacts must be more than 0"),
+        (["--max-entries", "0"], exit_codes.USAGE, "--max-entries must be more than 0"),
         (["--no-github"], exit_codes.USAGE, "--no-github needs --s3 or --presigned."),
         (["--s3", "bucket"], exit_codes.FAILED, "s3://bucket"),
         (["--presigned", "no-such-file"], exit_codes.FAILED, "no-such-file can't be read"),
@@ -338,9 +378,9 @@ def test_an_old_result_is_never_left_behind(github: LocalRuns, tmp_path: Path) -
 def test_a_quota_by_flag_and_by_variable(github: LocalRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = github.add(REPO)
     github.upload(run, "test-reports-runattempt1-x_1", report("a"))
-    found = collect(run, tmp_path / "flag", "--max-file-bytes", "20", code=exit_codes.PARTLY)
-    assert found.manifest["artifacts"][0]["files"][0]["reason"] == "file_too_large"
-    monkeypatch.setenv("COLLECT_MAX_FILE_BYTES", "20")
+    found = collect(run, tmp_path / "flag", "--max-bytes", "800", code=exit_codes.PARTLY)
+    assert found.manifest["artifacts"][0]["reason"] == "artifact_too_large"
+    monkeypatch.setenv("COLLECT_MAX_BYTES", "800")
     collect(run, tmp_path / "variable", code=exit_codes.PARTLY)
 
 
@@ -456,4 +496,4 @@ def test_help_tells_the_exit_codes_and_quotas() -> None:
     ).stdout  # fmt: skip
     assert "3 stored but for what was rejected" in " ".join(told.split())
     for name in Limits._fields:
-        assert f"--max-{name.replace('_', '-')}" in told
+        assert f"--max-{name}" in told

@@ -168,7 +168,7 @@ def test_rate_limits_are_waited_for(
 def test_patience_ends(github: GitHub, local: LocalRuns, waits: Waits) -> None:
     run = local.add(REPO)
     local.fault(f"runs/{run}/artifacts", 429, headers={"retry-after": "40"}, times=9)
-    with pytest.raises(GitHubError, match="asks to wait 40 s, more than --max-rate-limit-seconds leaves"):
+    with pytest.raises(GitHubError, match="asks to wait 40 s, more than --max-seconds leaves"):
         list(github.artifacts(run))
     assert waits.seconds == [40, 40]
 
@@ -278,15 +278,19 @@ def test_what_is_not_what_was_announced(github: GitHub, local: LocalRuns) -> Non
     assert rejected(github, only(github, run)) == "wrong_digest"
 
 
-@pytest.mark.parametrize(
-    ("limits", "reason"), [({"artifact_bytes": 999}, "artifact_too_large"), ({"run_bytes": 999}, "run_too_large")]
-)
-def test_quotas(github: GitHub, local: LocalRuns, limits: dict[str, int], reason: str) -> None:
+def test_quotas(github: GitHub, local: LocalRuns) -> None:
     run = local.add(REPO)
     local.upload(run, "test-reports-runattempt1-x_1", b"x" * 1000)
     artifact = only(github, run)
-    assert rejected(github, artifact, **limits) == reason
-    assert rejected(github, artifact._replace(size=0), **limits) == reason  # nor does a source that lies help
+    limits = {"bytes": 32 * 999}
+    assert rejected(github, artifact, **limits) == "artifact_too_large"
+    assert rejected(github, artifact._replace(size=0), **limits) == "artifact_too_large"  # a source that lies
+    downloads = Downloads(Limits(bytes=32 * 1000))
+    for _ in range(32):
+        downloads.fetch(artifact, lambda: bare(github.address(artifact))).close()
+    with pytest.raises(RejectedError) as caught:
+        downloads.fetch(artifact, lambda: bare(github.address(artifact)))
+    assert (caught.value.code, downloads.total_bytes) == ("run_too_large", 33_000)
 
 
 @pytest.mark.parametrize(

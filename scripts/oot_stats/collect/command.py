@@ -95,7 +95,7 @@ def _wrong(options: argparse.Namespace) -> str:
 def _collect(options: argparse.Namespace, quotas: Limits, progress: Progress) -> int:
     repo = options.repo
     collected = Collected(options.out)
-    with GitHub.of(repo, progress.say, quotas.rate_limit_seconds) as github:
+    with GitHub.of(repo, progress.say, quotas.seconds) as github:
         s3 = _s3(options)
         choice, expired = _choose(options, None if options.no_github else github, s3, quotas, progress)
         downloads = Downloads(quotas)

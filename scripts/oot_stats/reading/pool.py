@@ -143,7 +143,7 @@ class ReadingProcess:
         assert self._process is not None  # noqa: S101 - it is the one that died
         code = self._process.wait()
         if code == OUT_OF_MEMORY:
-            limit = self._limits.memory_bytes
+            limit = self._limits.memory
             return _DiedError("out_of_memory", f"Reading it took more memory than the {limit:,} bytes allowed.")
         return _DiedError("crashed", f"The process that read it ended with {code}.")
 
@@ -161,7 +161,7 @@ class ReadingProcess:
                     "-m",
                     "oot_stats.reading.process",
                     str(numbers[0]),
-                    str(self._limits.memory_bytes),
+                    str(self._limits.memory),
                     *map(str, numbers[1:]),
                 ],
                 env=environment,

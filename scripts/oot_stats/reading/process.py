@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import orjson
 
+from oot_runner import attempts
 from oot_stats.limits import Limits
 from oot_stats.reading.archive import Archive, Entry
 from oot_stats.reading.case_rows import Identity
@@ -62,7 +63,10 @@ class Job:
         told = Told()
         try:
             archive = Archive(file, limits)
-            for entry in archive.entries():
+            entries = list(archive.entries())
+            last = attempts.earlier(entry.path for entry in entries if isinstance(entry, Entry))
+            earlier = {path for paths in last.values() for path in paths}
+            for entry in entries:
                 if not isinstance(entry, Entry):
                     told.reject(entry.path, entry.reason)
                     continue
@@ -71,6 +75,8 @@ class Job:
                     told.read_manifest(archive, entry)
                 elif not entry.path.lower().endswith(".xml"):
                     told.others += 1
+                elif entry.path in earlier:
+                    told.skip(entry.path, RejectedError("earlier_attempt", "Another file is of a later attempt."))
                 else:
                     self._read_report(archive, entry, identity, told, wants_all=request["wants_all"])
         except RejectedError as reason:

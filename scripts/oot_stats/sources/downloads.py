@@ -71,8 +71,8 @@ class Downloads:
                 raise self._too_large(size)
             with self._lock:
                 self._total += len(piece)
-                if self._total > self._limits.run_bytes:
-                    limit = self._limits.run_bytes
+                if self._total > self._limits.bytes:
+                    limit = self._limits.bytes
                     raise RejectedError("run_too_large", f"The run's archives have more than {limit:,} bytes together.")
             if artifact.digest:
                 digest.update(piece)

@@ -184,7 +184,7 @@ class GitHub:
     def _wait_for_limit(self, wait: float) -> None:
         if wait > self._patience:
             raise GitHubError(
-                f"GitHub's rate limit asks to wait {wait:,.0f} s, more than --max-rate-limit-seconds leaves "
+                f"GitHub's rate limit asks to wait {wait:,.0f} s, more than --max-seconds leaves "
                 f"({self._patience:,.0f} s): run it again later, or with a token of a higher limit."
             )
         self._patience -= wait
