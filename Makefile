@@ -29,14 +29,20 @@ lint: setup ## ruff, mypy, the map of imports, actionlint, zizmor and the schema
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check --quiet .
 	$(PY) -m mypy
+	$(PY) -m mypy --python-version 3.10 scripts/oot_runner scripts/*.py # the oldest that mypy knows; the runner's is 3.8
+	.venv/bin/vermin --quiet --no-tips --violations --target=3.8- scripts/oot_runner scripts/*.py
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m oot_local.node node .ci/lint-workflows.mjs
 	.venv/bin/zizmor --offline --no-progress --quiet --persona pedantic .github actions
 	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-actions actions/*/action.yml
+	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	.venv/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
-unit: setup ## The tests alone (ARGS='-k merge')
-	$(PY) -m pytest --numprocesses $(WORKERS) $(ARGS)
+unit: setup ## The tests alone (ARGS='-k merge'; COVERAGE=1 tells which lines they run)
+	@mkdir -p .local
+	$(PY) -m pytest --numprocesses $(WORKERS) $(if $(COVERAGE),--cov --cov-report=term $(if $(GITHUB_STEP_SUMMARY),--cov-report=markdown-append:$(GITHUB_STEP_SUMMARY))) $(ARGS)
 
 bench: setup ## Measure the design's budgets on this machine (ARGS=--quick)
 	@$(PY) -m benchmarks $(ARGS)
@@ -56,6 +62,8 @@ lock: ## Lock the newest versions that pyproject.toml and package.json allow
 			"requirements-build.txt --group build -c requirements-dev.txt" "requirements-node.txt --group node" "requirements-release.txt --group release"; do \
 		.venv/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet \
 			--upgrade --no-annotate --custom-compile-command "make lock" -o $$lock || exit 1; done
+	.venv/lock/bin/uv pip compile --python-version 3.8 --group python38 --generate-hashes --no-emit-index-url --quiet \
+		--upgrade --no-annotate --custom-compile-command "make lock" -o requirements-python38.txt
 	$(PY) .ci/lock-s3.py
 	npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 

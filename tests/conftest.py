@@ -38,6 +38,13 @@ settings.register_profile("default", deadline=None, derandomize=True)  # the sam
 settings.load_profile("default")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the local stack, so that `-m "not stack"` runs all the rest without it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "stack" in item.fixturenames:
+            item.add_marker("stack")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what tests told with record_property("told", ...), from whichever worker."""
     for report in terminalreporter.getreports("passed"):

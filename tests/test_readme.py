@@ -117,7 +117,9 @@ def test_nothing_at_the_root_that_no_newcomer_expects() -> None:
     expected = {
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "Makefile", "pyproject.toml"),
         *("requirements.txt", "requirements-dev.txt", "requirements-node.txt", "requirements-release.txt"),
-        *("requirements-build.txt", "package.json", "package-lock.json", ".gitignore"),
+        *("requirements-build.txt", "requirements-python38.txt", "CODE_OF_CONDUCT.md"),
+        *(".editorconfig", ".pre-commit-config.yaml"),
+        *("package.json", "package-lock.json", ".gitignore"),
     }
     assert {path for path in tracked if "/" not in path} <= expected
 
@@ -145,7 +147,7 @@ def test_hud_endpoint_imports_nothing_from_scripts_and_scripts_only_what_they_sh
     "lock",
     [
         *("requirements.txt", "requirements-build.txt", "requirements-dev.txt", "requirements-node.txt"),
-        *("requirements-release.txt", "package-lock.json"),
+        *("requirements-python38.txt", "requirements-release.txt", "package-lock.json"),
     ],
 )
 def test_lock_files_are_hashed_and_record_no_address(lock: str) -> None:

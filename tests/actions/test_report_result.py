@@ -15,13 +15,14 @@ from hud_endpoint import contract
 from oot_local.actions.job import Job
 from oot_local.actions.parser import ActionParser
 from tests.oot_runner.conftest import CLIENT_PAYLOAD, SHA
-from tests.oot_runner.web_server import Behaviour, WebServer, answer, drop, jwt
+from tests.oot_runner.web_server import WebServer, answer, drop, jwt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     from oot_local.actions.results import StepResult
+    from tests.oot_runner.web_server import Behaviour
 
 ACTION = Path(__file__).parents[2] / "actions" / "report-result"
 PASSED = (

@@ -130,7 +130,7 @@ def test_the_name_of_a_matrix_leg(matrix: str, name: str) -> None:
     )
 )
 def test_two_legs_never_share_a_name(legs: list[list[str]]) -> None:
-    first, second = (ci.leg_name("test", json.dumps(dict(zip("xy", leg, strict=True)))) for leg in legs)
+    first, second = (ci.leg_name("test", json.dumps(dict(zip("xy", leg)))) for leg in legs)
     assert (first == second) == (legs[0] == legs[1])
 
 

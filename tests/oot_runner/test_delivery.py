@@ -20,7 +20,6 @@ from cryptography.x509.oid import NameOID
 from oot_runner import delivery
 from oot_runner.messages import ReportError
 from tests.oot_runner.web_server import (
-    Behaviour,
     Request,
     WebServer,
     answer,
@@ -34,6 +33,8 @@ from tests.oot_runner.web_server import (
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
     from pathlib import Path
+
+    from tests.oot_runner.web_server import Behaviour
 
 BODY = b'{"any": "body"}'
 OK = answer(200, {"ok": True})
@@ -111,7 +112,7 @@ def test_the_whole_is_bounded(server: WebServer) -> None:
 
 
 def test_retry_after_is_kept_in_seconds_and_as_a_date(server: WebServer) -> None:
-    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=4)
+    soon = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=4)
     dated = {"Retry-After": format_datetime(soon, usegmt=True)}
     server.relay = [answer(429, None, {"Retry-After": "2"}), answer(503, None, dated), OK]
     waits: list[float] = []
@@ -205,7 +206,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for 127.0.0.1, with its key, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
-    now = dt.datetime.now(dt.UTC)
+    now = dt.datetime.now(dt.timezone.utc)
     signed = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -8,7 +8,7 @@ import pytest
 
 from oot_runner import identity
 from oot_runner.messages import ReportError
-from tests.oot_runner.web_server import Behaviour, WebServer, answer, drop, jwt, truncate
+from tests.oot_runner.web_server import WebServer, answer, drop, jwt, truncate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from oot_runner.ci import Run
     from oot_runner.settings import Settings
+    from tests.oot_runner.web_server import Behaviour
 
 FORK = {"pull_request": {"head": {"repo": {"full_name": "stranger/backend"}}}}
 

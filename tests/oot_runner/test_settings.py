@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hud_endpoint import contract, wire_types
-from oot_runner import inputs, settings
+from oot_runner import settings
 from oot_runner.messages import ReportError
 
 if TYPE_CHECKING:
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     MakeSettings: TypeAlias = Callable[..., settings.Settings]
-
-
-def test_the_constants_are_the_contract_s() -> None:
-    assert inputs.AUDIENCE == contract.AUDIENCE
-    assert set(settings.CONCLUSIONS) == set(wire_types.Conclusion.__args__)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

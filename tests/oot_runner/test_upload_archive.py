@@ -7,11 +7,11 @@ import hashlib
 import io
 import json
 import os
+import struct
 import tracemalloc
 import zipfile
 from typing import TYPE_CHECKING
 
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -105,9 +105,12 @@ def test_a_member_that_may_pass_4_gib_has_room_for_its_size(tmp_path: Path, monk
     write(tmp_path, {"big": b"x" * 100, "small": b"y"})
     monkeypatch.setattr(archive, "ZIP64_BYTES", 100)
     made, _ = archived(tmp_path)
-    with zipfile.ZipFile(io.BytesIO(made.read())) as opened:
+    data = made.read()
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
         assert opened.testzip() is None
-        assert [info.extract_version for info in opened.infolist()] == [45, 20]
+        # The bytes of a local header's extra fields: sizes of eight bytes, and nothing.
+        extra = [struct.unpack_from("<H", data, info.header_offset + 28)[0] for info in opened.infolist()]
+    assert extra == [20, 0]
 
 
 def test_files_that_change_meanwhile(tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ def test_files_that_change_meanwhile(tmp_path: Path) -> None:
 def test_a_manifest_is_strict_json_whatever_the_names() -> None:
     place = PLACE._replace(job_name="j\udcff", matrix={"ü": "\ud800"})
     stored = [Stored("raw_~1.xml", 1, "0" * 64, "raw\udcff.xml")]
-    told = orjson.loads(render(place, "logs", "name", stored, [Skipped("x\udc80", "a socket")]))
+    told = json.loads(render(place, "logs", "name", stored, [Skipped("x\udc80", "a socket")]))
     assert told["files"][0]["source"] == "raw?.xml"
     assert (told["job"], told["matrix"], told["skipped"][0]["path"]) == ("j?", {"ü": "?"}, "x?")
 

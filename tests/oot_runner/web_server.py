@@ -7,19 +7,32 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from hud_endpoint import contract
-from hud_endpoint.errors import RefusedError
+from tests.oot_runner.server_side import REPOSITORY, respond
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Self, TypeAlias
 
-REPOSITORY = "example/backend"
+    Behaviour: TypeAlias = Callable[[BaseHTTPRequestHandler, "Request"], None]
+
+__all__ = [
+    "REPOSITORY",
+    "Request",
+    "WebServer",
+    "answer",
+    "deliver",
+    "dribble",
+    "drop",
+    "jwt",
+    "refuse_unread",
+    "stall",
+    "truncate",
+]
 
 
 @dataclass(frozen=True)
@@ -38,9 +51,6 @@ class Request:
         return value
 
 
-Behaviour: TypeAlias = Callable[[BaseHTTPRequestHandler, Request], None]
-
-
 def answer(status: int, value: object = None, headers: Mapping[str, str] | None = None) -> Behaviour:
     """Answers with a status and JSON (or bytes as they are)."""
 
@@ -57,14 +67,7 @@ def answer(status: int, value: object = None, headers: Mapping[str, str] | None 
 
 def deliver(handler: BaseHTTPRequestHandler, request: Request) -> None:
     """Answers as our relay does; what the contract refuses, it refuses."""
-    try:
-        callback = contract.parse(contract.Callback, request.body)
-        key = contract.dynamo_key(REPOSITORY, callback)
-    except RefusedError as error:
-        answer(error.status, {"detail": error.message, "code": error.code})(handler, request)
-        return
-    words = {"ok": True, "status": callback.workflow.status, "outcome": "delivered"}
-    answer(200, {**words, "dynamoKey": key, "hud_url": "https://hud.example/oot/example/backend"})(handler, request)
+    answer(*respond(request.body))(handler, request)
 
 
 def drop(handler: BaseHTTPRequestHandler, _: Request) -> None:
