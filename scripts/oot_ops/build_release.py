@@ -31,15 +31,14 @@ def check_tag(tag: str, version: str, changelog: str) -> str:
             f"Tag {tag} releases version {tag[1:]}, but hud_endpoint.__version__ is {version}: change one of them."
         )
     if not notes(version, changelog):
-        raise BuildError(f"CHANGELOG.md has no section `## {version}`: rename `## Unreleased` to it.")
+        raise BuildError(f"CHANGELOG.md has no section `## [{version}]`: rename `## [Unreleased]` to it.")
     return version
 
 
 def notes(version: str, changelog: str) -> str:
     """Give the changelog's section of a version, "" when there is none."""
-    found = re.search(
-        rf"^## {re.escape(version)}(?:[ \t][^\n]*)?\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
-    )
+    heading = rf"^## \[{re.escape(version)}\](?:[ \t][^\n]*)?\n"
+    found = re.search(rf"{heading}(.*?)(?=^## |^\[[^\n]*\]: |\Z)", changelog, re.MULTILINE | re.DOTALL)
     return found[1].strip() + "\n" if found else ""
 
 

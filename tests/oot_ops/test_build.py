@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hud_endpoint import __version__
 from oot_ops.build_lambda import LEFT_OUT, ROOT, BuildError, build, requirements, write_zip
 from oot_ops.build_release import check_tag, notes, write_checksums, write_source
 
@@ -24,7 +25,10 @@ HANDLERS = (
     "oot_replicator.s3_to_clickhouse",
     "oot_replicator.verify",
 )
-CHANGELOG = "# Changelog\n\n## Unreleased\n\n- soon\n\n## 1.2.3 - 2026-11-01\n\n- this\n\n## 1.2.2\n\n- that\n"
+CHANGELOG = (
+    "# Changelog\n\n## [Unreleased]\n\n- soon\n\n## [1.2.3] - 2026-11-01\n\n- this\n\n"
+    "## [1.2.2]\n\n- that\n\n[1.2.3]: x\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +115,19 @@ def test_a_tag_that_is_not_the_projects_version_is_refused(tag: str, told: str) 
 
 
 def test_a_version_without_a_changelog_is_refused() -> None:
-    with pytest.raises(BuildError, match=r"no section `## 1\.2\.3`"):
-        check_tag("v1.2.3", "1.2.3", "# Changelog\n\n## Unreleased\n\n- soon\n")
+    with pytest.raises(BuildError, match=r"no section `## \[1\.2\.3\]`"):
+        check_tag("v1.2.3", "1.2.3", "# Changelog\n\n## [Unreleased]\n\n- soon\n")
 
 
 def test_the_notes_are_the_versions_own_section() -> None:
     assert check_tag("v1.2.3", "1.2.3", CHANGELOG) == "1.2.3"
     assert notes("1.2.3", CHANGELOG) == "- this\n"
+    assert notes("1.2.2", CHANGELOG) == "- that\n"
     assert notes("1.2", CHANGELOG) == ""
+
+
+def test_the_changelog_has_this_version() -> None:
+    assert notes(__version__, (ROOT / "CHANGELOG.md").read_text())
 
 
 def test_the_source_archive_is_the_commit_the_same_each_time(tmp_path: Path) -> None:
