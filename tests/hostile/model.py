@@ -28,14 +28,8 @@ EVENTS = {
     "github": GITHUB,
     "ghes": GITHUB,  # an older GitHub Enterprise Server: its tokens do not say which job they are of
     "buildkite": {"api": DISPATCHED, "trigger_job": DISPATCHED, "schedule": OWN, "ui": OWN},
-    "gitlab": {
-        "api": DISPATCHED,
-        "trigger": DISPATCHED,
-        "pipeline": DISPATCHED,
-        "schedule": OWN,
-        "web": OWN,
-        "push": OWN_IF_LISTED,
-    },
+    "gitlab": dict.fromkeys(("api", "trigger", "pipeline"), DISPATCHED)
+    | {"schedule": OWN, "web": OWN, "push": OWN_IF_LISTED},
 }
 STATUS = dict.fromkeys(("", "delivered", "duplicate", "ignored", "noted"), 200) | {"queued": 202}
 STATUS |= dict.fromkeys(("run_mismatch", "no_dispatch", "invalid_callback"), 400)
