@@ -176,7 +176,7 @@ class TestCompletion:
             ("oot-hud doctor ", {"backend", "operator"}),
             ("oot-hud verify --r", {"--repair", "--retention-days"}),
             ("oot-hud outbox re", {"replay", "retry"}),
-            ("oot-hud stats collect --max-ar", {"--max-artifacts", "--max-artifact-bytes", "--max-archive-bytes"}),
+            ("oot-hud stats publish --max-ta", {"--max-table-bytes", "--max-table-rows"}),
         ],
     )
     def test_a_shell_is_answered(self, full: Path, tmp_path: Path, line: str, found: set[str]) -> None:

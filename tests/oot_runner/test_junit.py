@@ -119,7 +119,7 @@ def test_the_order_of_cases_in_a_file_changes_no_count(sample: str) -> None:
         if suite_.tag in ("testsuite", "testsuites"):
             test_cases = [child for child in suite_ if child.tag == "testcase"]
             places = [place for place, child in enumerate(suite_) if child.tag == "testcase"]
-            for place, case in zip(places, reversed(test_cases), strict=True):
+            for place, case in zip(places, reversed(test_cases)):
                 suite_[place] = case
     turned = report_of(ET.tostring(tree))
     assert counts(turned) == counts(junit.summarize([SAMPLES / f"{sample}.xml"]))
