@@ -1,4 +1,4 @@
-"""JUnit parsing: cases/s of scripts/oot_runner/junit.py, and its peak memory by the size of the report.
+"""JUnit parsing: cases/s of oot_runner.junit, and its peak memory by the size of the report.
 
 The same generated files go through ours and through the standard library's way, in alternating runs in this process;
 medians. Twice: against ElementTree.parse + findall, which does as much as ours; and against the whole baseline of the
@@ -74,7 +74,7 @@ def measure(size: Size, say: Say) -> list[Row]:
                 "JUnit parse, against ElementTree + json + gzip 9",
                 rates["ours"],
                 rates["pipeline"],
-                "parsing alone: the JSONL.gz pipeline is not built yet; its budget is >= 5x of this baseline",
+                "parsing alone; the whole pipeline is the room test-stats",
             ),
         ]
         return rows + [_peak(Path(folder), cases, say) for cases in size.memory_cases]
