@@ -20,7 +20,7 @@ from benchmarks.machine import usable_cores
 from benchmarks.result import Budget, Row
 from benchmarks.timing import median, percentile
 from hud_endpoint.results.api import TOKEN_HEADER
-from oot_local.processes import free_port
+from oot_local.processes import reserve_port
 
 if TYPE_CHECKING:
     from benchmarks.result import Say
@@ -48,7 +48,7 @@ def measure(size: Size, say: Say) -> list[Row]:
     """Give the rows of this budget."""
     cores = usable_cores()
     core = cores[0] if len(cores) > 1 and hasattr(os, "sched_setaffinity") else -1
-    port = free_port(0, "endpoint")
+    port = reserve_port(0, "endpoint")
     with tempfile.TemporaryDirectory(prefix="oot-hud-bench-") as folder:
         argv = ["-m", "benchmarks.endpoint_server", str(port), str(core)]
         with servers.process("endpoint", argv, Path(folder), f"http://127.0.0.1:{port}/_cpu"):

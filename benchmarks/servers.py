@@ -5,25 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import requests
 
 from benchmarks.result import BenchmarkError
 from benchmarks.timing import ROOT
 from hud_endpoint.clickhouse import ddl
 from hud_endpoint.clickhouse.connection import connect
-from oot_local.processes import Process, free_port
+from oot_local.processes import Process, answers, reserve_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from clickhouse_connect.driver.client import Client
 
-READY_SECONDS = 30.0
 # The local stack takes these for real services; benchmarks write made-up rows and must not meet one.
 REAL_SERVICES = ("AWS_ENDPOINT_URL", "CLICKHOUSE_URL", "OIDC_ISSUERS", "HUD_API_URL", "HUD_API_TOKEN")
 
@@ -41,10 +37,10 @@ def refuse_real_services() -> None:
 def process(name: str, argv: Sequence[str], folder: Path, ready_url: str) -> Iterator[Process]:
     """Hold a Python child up while the block runs; it answers at `ready_url`. Raises LocalError when it doesn't."""
     env = dict(os.environ) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"}
-    child = Process(name, [sys.executable, *argv], env, folder / f"{name}.log", lambda: _answers(ready_url))
+    child = Process(name, [sys.executable, *argv], env, folder / f"{name}.log", lambda: answers(ready_url))
     try:
         child.start()
-        child.wait_ready(time.monotonic() + READY_SECONDS)
+        child.wait_ready()
         yield child
     finally:
         child.stop()
@@ -53,7 +49,7 @@ def process(name: str, argv: Sequence[str], folder: Path, ready_url: str) -> Ite
 @contextmanager
 def clickhouse() -> Iterator[Client]:
     """Hold a ClickHouse with our schema up, empty, in a folder that goes with it."""
-    port = free_port(0, "clickhouse")
+    port = reserve_port(0, "clickhouse")
     with tempfile.TemporaryDirectory(prefix="oot-hud-bench-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         argv = ["-m", "oot_local.clickhouse_server", str(folder / "clickhouse"), str(port)]
@@ -65,10 +61,3 @@ def clickhouse() -> Iterator[Client]:
                 yield client
             finally:
                 client.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=1).status_code == 200
-    except requests.RequestException:
-        return False

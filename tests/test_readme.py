@@ -38,7 +38,7 @@ def bash(script: str, **env: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 
@@ -101,7 +101,7 @@ def test_the_example_workflow_passes_the_linters(tmp_path: Path) -> None:
         [find_node(), ROOT / ".ci" / "lint-workflows.mjs", tmp_path],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert linted.returncode == 0, linted.stdout

@@ -16,19 +16,19 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from hud_endpoint.clickhouse.migrations import MigrationError
 from hud_endpoint.contract import RELAY_TABLE, RESULTS_TABLE
 from oot_local import state
-from oot_local.processes import READY_SECONDS, Process, free_port
+from oot_local.processes import Process, answers, reserve_port
 from oot_local.state import LocalError
 from oot_ops import create_tables
 
@@ -72,7 +72,7 @@ class Stack:
         logs.mkdir(parents=True, exist_ok=True)
         allowlist = self.folder / "allowlist.yaml"
         allowlist.write_text(_ALLOWLIST)
-        ports = {name: free_port(self._ports.get(name, 0), name) for name in COMPONENTS}
+        ports = {name: reserve_port(self._ports.get(name, 0), name) for name in COMPONENTS}
         base = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         mine = os.environ
         token, signing_key = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
@@ -101,24 +101,23 @@ class Stack:
             stores.append(self._aws(ports["aws"], logs))
         if not mine.get("CLICKHOUSE_URL"):
             argv = ["-m", "oot_local.clickhouse_server", str(self.folder / "clickhouse"), str(ports["clickhouse"])]
-            stores.append(self._python("clickhouse", argv, env, _answers(f"{clickhouse_url}/ping")))
+            stores.append(self._python("clickhouse", argv, env, partial(answers, f"{clickhouse_url}/ping")))
         servers = []
         if not mine.get("OIDC_ISSUERS"):
             argv = ["-m", "oot_ops", "github", "serve", "--port", str(ports["github"])]
-            servers.append(self._python("github", argv, env, _answers(f"{github_url}/.well-known/jwks")))
+            servers.append(self._python("github", argv, env, partial(answers, f"{github_url}/.well-known/jwks")))
         servers.append(self._server("relay", ports["relay"], env))
         if not mine.get("HUD_API_URL"):
             servers.append(self._server("hud", ports["hud"], env))
         self._start(*stores, *servers)
-        deadline = time.monotonic() + READY_SECONDS
         for store in stores:
-            store.wait_ready(deadline)
+            store.wait_ready()
         _create_tables(aws_url, clickhouse_url)
         replicator = self._python("replicator", ["-m", "oot_ops", "replicate"], env, lambda: True)
         sweeper = self._python("sweeper", ["-m", "oot_ops", "sweep", "--every", "60"], env, lambda: True)
         self._start(replicator, sweeper)
         for server in servers:
-            server.wait_ready(deadline)
+            server.wait_ready()
         self.state = {
             "pid": os.getpid(),
             "relay_url": base["relay"],
@@ -147,8 +146,9 @@ class Stack:
 
     def stop(self) -> None:
         """End every component, the last first."""
-        for process in reversed(self._processes):
-            process.stop()
+        with ExitStack() as every:  # one that can't be ended keeps no other alive
+            for process in self._processes:
+                every.callback(process.stop)
         (self.folder / "stack.json").unlink(missing_ok=True)
 
     def process(self, name: str) -> Process:
@@ -169,11 +169,13 @@ class Stack:
             "SERVICES": "dynamodb,dynamodbstreams,s3,sqs,sts,iam,cloudformation,lambda,secretsmanager",
         }
         argv = [str(Path(sys.executable).parent / "ministack")]
-        return Process("aws", argv, env, logs / "aws.log", _answers(f"http://127.0.0.1:{port}/_ministack/health"))
+        return Process(
+            "aws", argv, env, logs / "aws.log", partial(answers, f"http://127.0.0.1:{port}/_ministack/health")
+        )
 
     def _server(self, name: str, port: int, env: dict[str, str]) -> Process:
         argv = ["-m", "uvicorn", "--factory", f"hud_endpoint.app:{name}", "--host", "127.0.0.1", "--port", str(port)]
-        return self._python(name, [*argv, "--no-access-log"], env, _answers(f"http://127.0.0.1:{port}/healthz"))
+        return self._python(name, [*argv, "--no-access-log"], env, partial(answers, f"http://127.0.0.1:{port}/healthz"))
 
     def _python(self, name: str, argv: list[str], env: dict[str, str], ready: Callable[[], bool]) -> Process:
         return Process(name, [sys.executable, *argv], env, self.folder / "logs" / f"{name}.log", ready)
@@ -288,16 +290,6 @@ def _create_tables(aws_url: str, clickhouse_url: str) -> None:
         create_tables.create_clickhouse(clickhouse_url, "local", 100, "default")
     except (ClickHouseError, MigrationError) as error:
         raise LocalError(f"ClickHouse at {clickhouse_url} can't be used: {str(error)[:300]}") from None
-
-
-def _answers(url: str) -> Callable[[], bool]:
-    def probe() -> bool:
-        try:
-            return requests.get(url, timeout=1).status_code == 200
-        except requests.RequestException:
-            return False
-
-    return probe
 
 
 def main(options: argparse.Namespace) -> int:

@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         target = urlsplit(proxy.target)
         headers = {k: v for k, v in passed.headers.items() if k.lower() not in ("transfer-encoding", "connection")}
-        with closing(http.client.HTTPConnection(target.hostname or "", target.port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)) as connection:
             connection.request(self.command, self.path, body or None, {**headers, "Content-Length": str(len(body))})
             with connection.getresponse() as response:
                 self._answer(response.status, response.getheaders(), response.read())

@@ -19,7 +19,7 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-STARTS_SECONDS = 20.0
+STARTS_SECONDS = 120.0
 
 
 class Relay(BaseHTTPRequestHandler):

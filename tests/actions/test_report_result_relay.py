@@ -42,7 +42,7 @@ def start_job(stack: Stack, tmp_path: Path, parser: ActionParser) -> Callable[..
     def start(repo: str = "", *, event: dict[str, Any], event_name: str = "repository_dispatch", **claims: str) -> Job:
         repo = repo or str(stack.state["sample_repo"])
         body = {"repo": repo, "claims": {"event_name": event_name, **claims}}
-        started = requests.post(f"{stack.state['github_url']}/_local/jobs", json=body, timeout=10).json()
+        started = requests.post(f"{stack.state['github_url']}/_local/jobs", json=body, timeout=60).json()
         told = started["claims"]
         workspace = tmp_path / f"work {told['check_run_id']}"
         workspace.mkdir()

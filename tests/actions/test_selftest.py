@@ -26,7 +26,7 @@ def test_every_step_does_what_it_claims(stack: Stack, tmp_path: Path, name_of_jo
     for name in ("actions", "scripts", "tests"):
         (tmp_path / "workspace").mkdir(exist_ok=True)
         (tmp_path / "workspace" / name).symlink_to(ROOT / name)
-    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json={"repo": "o/r"}, timeout=10).json()
+    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json={"repo": "o/r"}, timeout=60).json()
     tokens = {
         "ACTIONS_ID_TOKEN_REQUEST_URL": started["request_url"],
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": started["request_token"],

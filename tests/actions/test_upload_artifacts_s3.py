@@ -149,7 +149,7 @@ def test_a_large_upload_goes_in_parts_and_comes_out_whole(
     assert all("SHA256" in str({key.lower(): each for key, each in part.headers.items()}).upper() for part in parts)
 
     # People get a page, which runs nothing, and from it the archive.
-    page = requests.get(result.outputs["artifact-url"], timeout=10)
+    page = requests.get(result.outputs["artifact-url"], timeout=60)
     assert (
         result.outputs["artifact-url"]
         == f"{proxy.url}/{BUCKET}/{PREFIX}/{name}.html"
@@ -202,13 +202,13 @@ def test_logs_open_in_a_browser_and_run_nothing_there(
     }
     assert gzip.decompress(stored["test.log"]["Body"]) == log
     link = f"{proxy.url}/{BUCKET}/{PREFIX}/{base}/test.log"
-    assert requests.get(link, timeout=10).content == log  # as a browser does, it undoes the encoding
+    assert requests.get(link, timeout=60).content == log  # as a browser does, it undoes the encoding
     assert result.outputs["artifact-url"] == f"https://ci.example.org/logs/{PREFIX}/{base}.html"
-    page = requests.get(f"{proxy.url}/{BUCKET}/{PREFIX}/{base}.html", timeout=10).text
+    page = requests.get(f"{proxy.url}/{BUCKET}/{PREFIX}/{base}.html", timeout=60).text
     assert f'<a href="{base}/test.log"><code>test.log</code></a>' in page
     assert "<b>" not in page
     for name in stored:
-        assert requests.get(f"{proxy.url}/{BUCKET}/{PREFIX}/{base}/{name}", timeout=10).status_code == 200
+        assert requests.get(f"{proxy.url}/{BUCKET}/{PREFIX}/{base}/{name}", timeout=60).status_code == 200
 
 
 def test_test_jsons_have_their_manifest_beside_them(
@@ -322,7 +322,7 @@ def test_a_role_is_assumed_with_the_jobs_own_token(
 ) -> None:
     github = stack.state["github_url"]
     body = {"repo": "example/backend", "claims": {"run_id": "240"}}
-    started = requests.post(f"{github}/_local/jobs", json=body, timeout=10).json()
+    started = requests.post(f"{github}/_local/jobs", json=body, timeout=60).json()
     offered = {
         "ACTIONS_ID_TOKEN_REQUEST_URL": started["request_url"],
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": started["request_token"],
@@ -369,7 +369,7 @@ def test_a_role_without_a_token_or_refused(make_job: Callable[..., Job], proxy: 
     result = upload(job, proxy.url, destination="s3", role_to_assume=ROLE)
     assert titles(result) == [("error", "The job has no permission to ask for an OIDC token")]
 
-    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json={"repo": "o/r"}, timeout=10).json()
+    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json={"repo": "o/r"}, timeout=60).json()
     offered = {
         "ACTIONS_ID_TOKEN_REQUEST_URL": started["request_url"],
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": started["request_token"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,9 +15,10 @@ import pytest
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from oot_local.processes import free_port
+from oot_local.processes import reserve_port
 from tests.deploy.lambda_function import LambdaFunction
-from tests.integration.waiting import wait_for
+from tests.integration.own_servers import running
+from tests.integration.waiting import SECONDS, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,28 +65,25 @@ def cloudformation() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """A local AWS of its own, with every service that the template uses."""
-    port = free_port(0, "aws")
+    port = reserve_port(0, "aws")
     env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "PERSIST_STATE": "0", "IOT_MTLS_ENABLED": "0"}
     command = [str(Path(sys.executable).parent / "ministack")]
     with (
         (tmp_path_factory.mktemp("aws") / "aws.log").open("wb") as log,
-        subprocess.Popen(command, env={**os.environ, **env}, stdout=log, stderr=log) as process,
+        running(command, env={**os.environ, **env}, stdout=log, stderr=log) as process,
     ):
-        try:
-            wait_for(lambda: _listens(port), "the local AWS")
-            yield {
-                "endpoint_url": f"http://127.0.0.1:{port}",
-                "region_name": "us-east-1",
-                "aws_access_key_id": "local",
-                "aws_secret_access_key": "local",
-            }
-        finally:
-            process.terminate()
+        wait_for(lambda: _listens(port), "the local AWS", alive=lambda: process.poll() is None)
+        yield {
+            "endpoint_url": f"http://127.0.0.1:{port}",
+            "region_name": "us-east-1",
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+        }
 
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
     except OSError:
         return False
     return True
@@ -127,7 +124,7 @@ def created(local_aws: dict[str, Any], cloudformation: dict[str, Any], stack: St
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SECONDS
     while "IN_PROGRESS" in (told := client.describe_stacks(StackName="oot-hud")["Stacks"][0])["StackStatus"]:
         assert time.monotonic() < deadline
     assert told["StackStatus"] == "CREATE_COMPLETE", told

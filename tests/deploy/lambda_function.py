@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 INVOCATION = "/2018-06-01/runtime/invocation/"
-SECONDS = 60
+SECONDS = 240
 
 
 class InvocationError(Exception):

@@ -21,7 +21,7 @@ from hud_endpoint.clickhouse.migrations import pending
 from hud_endpoint.clickhouse.saved_queries import names, read_parameters, run, saved_query
 from hud_endpoint.views.data.reader import ClickHouseReader
 from hud_endpoint.views.models.filters import Filters
-from oot_local.processes import free_port
+from oot_local.processes import reserve_port
 from oot_ops.cli import main
 from oot_ops.create_tables import create_clickhouse
 from oot_ops.doctor import operator
@@ -62,7 +62,7 @@ class Server(NamedTuple):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(free_port(0, "clickhouse"))
+    server = Server(reserve_port(0, "clickhouse"))
     folder, files = tmp_path_factory.mktemp("users"), {"users.xml": users_xml()}
     with configured_clickhouse(folder, server.port, ACCESS_CONTROL, files):
         create_clickhouse(server.url("default"), "local", 100, "default")
@@ -98,7 +98,7 @@ def writer(server: Server) -> Iterator[Client]:
 def test_the_server_understands_each_statement(server: Server, statement: str) -> None:
     """It has nowhere to store users in: what it could not parse would end with code 62 instead."""
     secrets = {"param_reader_password": "a", "param_writer_password": "b"}
-    answer = requests.post(f"http://127.0.0.1:{server.port}", params=secrets, data=statement, timeout=10)
+    answer = requests.post(f"http://127.0.0.1:{server.port}", params=secrets, data=statement, timeout=60)
     assert answer.headers["x-clickhouse-exception-code"] in ("514", "495"), answer.text
 
 
@@ -170,13 +170,13 @@ class TestReader:
         raised = str(int(limit.high) + 1) if value == "above" else "0"
         address, user = f"http://127.0.0.1:{server.port}/", ("oot_hud_reader", PASSWORDS["oot_hud_reader"])
         for asked, code in ((raised, "452"), (limit.high, None)):
-            answer = requests.get(address, {"query": "SELECT 1", limit.name: asked}, auth=user, timeout=10)
+            answer = requests.get(address, {"query": "SELECT 1", limit.name: asked}, auth=user, timeout=60)
             assert answer.headers.get("x-clickhouse-exception-code") == code, answer.text
 
     def test_it_stays_a_reader(self, server: Server) -> None:
         asked = {"query": "SELECT 1", "readonly": "0"}
         user = ("oot_hud_reader", PASSWORDS["oot_hud_reader"])
-        answer = requests.get(f"http://127.0.0.1:{server.port}/", asked, auth=user, timeout=10)
+        answer = requests.get(f"http://127.0.0.1:{server.port}/", asked, auth=user, timeout=60)
         assert answer.headers["x-clickhouse-exception-code"] == "164", answer.text
 
 

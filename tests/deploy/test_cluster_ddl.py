@@ -17,7 +17,7 @@ from hud_endpoint.clickhouse.ddl import statements
 from hud_endpoint.clickhouse.saved_queries import names, read_parameters, run, saved_query
 from hud_endpoint.views.data.reader import ClickHouseReader
 from hud_endpoint.views.models.filters import Filters
-from oot_local.processes import free_port
+from oot_local.processes import reserve_port
 from oot_ops.create_tables import create_clickhouse
 from tests.deploy.own_clickhouse import configured_clickhouse
 from tests.hud_endpoint.clickhouse import history
@@ -62,8 +62,8 @@ def test_every_table_that_a_reader_reads_is_there_under_its_own_name() -> None:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Client]]:
     """A node that holds the data, and one that has the Distributed tables alone."""
-    holds, asks = (free_port(0, "clickhouse") for _ in range(2))
-    shard, other = (free_port(0, "clickhouse-tcp") for _ in range(2))
+    holds, asks = (reserve_port(0, "clickhouse") for _ in range(2))
+    shard, other = (reserve_port(0, "clickhouse-tcp") for _ in range(2))
     folder = tmp_path_factory.mktemp("cluster")
     with (
         configured_clickhouse(folder / "holds", holds, CLUSTER.format(tcp=shard, shard=shard), tcp=True) as holder,

@@ -47,7 +47,7 @@ EVENTS: dict[str, Callable[[Stack], dict[str, Any]]] = {
 
 def minted(stack: Stack) -> str:
     body = {"repo": "example-org/torch-sample"}
-    return str(requests.post(f"{stack.state['github_url']}/_local/mint", json=body, timeout=5).json()["token"])
+    return str(requests.post(f"{stack.state['github_url']}/_local/mint", json=body, timeout=60).json()["token"])
 
 
 def result(repo: str) -> dict[str, Any]:

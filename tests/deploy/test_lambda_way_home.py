@@ -84,7 +84,7 @@ def test_a_result_goes_through_all_functions_to_the_page(
         if status == "completed":
             callback["workflow"] |= {"conclusion": "success", "test_results": {"passed": 3}}  # type: ignore[operator]
         asked = {"repo": REPO, "claims": {"run_id": "240", "run_attempt": "1"}}
-        token = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=5).json()["token"]
+        token = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=60).json()["token"]
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         answer = relay(rest_event("POST", "/github/callback", json.dumps(callback).encode(), headers))
         assert (answer["statusCode"], json.loads(answer["body"])["outcome"]) == (200, "delivered"), answer
@@ -102,7 +102,7 @@ def test_a_result_goes_through_all_functions_to_the_page(
     query = "SELECT conclusion, passed_tests FROM default.oot_workflow_job FINAL WHERE delivery_id = {delivery: String}"
     assert clickhouse.query(query, parameters={"delivery": delivery}).result_rows == [("success", 3)]
     refresh(clickhouse)
-    shown = requests.get(f"{hud}/pr/7.json", timeout=20)
+    shown = requests.get(f"{hud}/pr/7.json", timeout=60)
     assert shown.status_code == 200
     assert REPO in shown.text
 
@@ -135,7 +135,7 @@ def test_the_sweeper_ends_what_fell_silent_and_holds_no_secret(
     callback_token = dispatched(delivery)
     dispatched(f"{delivery}-unanswered")
     asked = {"repo": REPO, "claims": {"run_id": run_id, "run_attempt": "1", "check_run_id": "987"}}
-    token = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=5).json()["token"]
+    token = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=60).json()["token"]
     changes = {"workflow.run_id": run_id, "delivery_id": delivery, "callback_token": callback_token}
     body = json.dumps(changed(IN_PROGRESS, changes)).encode()
     answer = relay(rest_event("POST", "/github/callback", body, {"authorization": f"Bearer {token}"}))

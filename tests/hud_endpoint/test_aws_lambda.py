@@ -272,7 +272,7 @@ class TestRelay:
         minted = requests.post(
             f"{stack.state['github_url']}/_local/mint",
             json={"repo": stack.state["sample_repo"], "claims": {"run_id": run_id, "check_run_id": "987"}},
-            timeout=10,
+            timeout=60,
         )
         body = changed(COMPLETED_CALLBACK, {"workflow.run_id": run_id, "delivery_id": run_id})
         headers = {"authorization": f"Bearer {minted.json()['token']}"}
@@ -394,6 +394,6 @@ def test_a_cold_start_pays_for_no_other_parts(environment: object, handler: str,
     code = f"import sys, hud_endpoint.aws_lambda as m; m.{handler}; print(*sys.modules)"
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=root, env=os.environ
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True, cwd=root, env=os.environ
     )
     assert not foreign & set(done.stdout.split())

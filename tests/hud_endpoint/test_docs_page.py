@@ -39,8 +39,8 @@ class Page(HTMLParser):
 class TestPage:
     def test_names_every_operation_and_leads_to_it(self, stack: Stack, half: str) -> None:
         base = stack.state[half]
-        text = requests.get(f"{base}/docs", timeout=10).text
-        document = requests.get(f"{base}/openapi.json", timeout=10).json()
+        text = requests.get(f"{base}/docs", timeout=60).text
+        document = requests.get(f"{base}/openapi.json", timeout=60).json()
         page = Page(text)
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
@@ -51,7 +51,7 @@ class TestPage:
 
     def test_needs_nobody_else(self, stack: Stack, half: str) -> None:
         base = stack.state[half]
-        answer = requests.get(f"{base}/docs", timeout=10)
+        answer = requests.get(f"{base}/docs", timeout=60)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert not re.search(r"script|http:|https:|\*|unsafe", policy)
@@ -60,12 +60,12 @@ class TestPage:
         assert all(reference.startswith(("/", "#")) for reference in page.references)
         for reference in page.references:
             if reference.startswith("/"):
-                assert requests.get(f"{base}{reference}", timeout=10).status_code == 200
-        assert "prefers-color-scheme: dark" in requests.get(f"{base}/docs.css", timeout=10).text
+                assert requests.get(f"{base}{reference}", timeout=60).status_code == 200
+        assert "prefers-color-scheme: dark" in requests.get(f"{base}/docs.css", timeout=60).text
 
     def test_only_get_is_taken(self, stack: Stack, half: str) -> None:
         for path in ("/docs", "/openapi.json", "/docs.css", "/healthz", "/readyz"):
-            answer = requests.post(f"{stack.state[half]}{path}", timeout=10)
+            answer = requests.post(f"{stack.state[half]}{path}", timeout=60)
             assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
 
 

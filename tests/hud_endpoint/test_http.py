@@ -59,7 +59,7 @@ def url(serve: Serve) -> str:
 def posted(url: str, body: bytes, encoding: str | None, *, chunked: bool = False) -> tuple[int, dict[str, Any]]:
     headers = {} if encoding is None else {"content-encoding": encoding}
     data: bytes | Iterator[bytes] = (body[at : at + 1000] for at in range(0, len(body), 1000)) if chunked else body
-    answer = requests.post(url, data=data, headers=headers, timeout=10)
+    answer = requests.post(url, data=data, headers=headers, timeout=60)
     return answer.status_code, answer.json()
 
 
@@ -109,12 +109,12 @@ class TestBodies:
 
 
 def test_an_unknown_encoding_is_told_the_known_one(url: str) -> None:
-    answer = requests.post(url, data=b"x", headers={"content-encoding": "br"}, timeout=10)
+    answer = requests.post(url, data=b"x", headers={"content-encoding": "br"}, timeout=60)
     assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "gzip")
 
 
 def test_a_refusal_says_when_to_come_again(url: str) -> None:
-    answer = requests.get(f"{url}/refuse", timeout=10)
+    answer = requests.get(f"{url}/refuse", timeout=60)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
     assert answer.json() == {"error": "Not now.", "code": "store_unavailable"}
 
@@ -122,7 +122,7 @@ def test_a_refusal_says_when_to_come_again(url: str) -> None:
 def raw(url: str, head: str, body: bytes = b"") -> tuple[int, bytes]:
     """Send a request whose headers may lie, and read the whole answer."""
     place = urlsplit(url)
-    with socket.create_connection((str(place.hostname), place.port or 80), timeout=10) as connection:
+    with socket.create_connection((str(place.hostname), place.port or 80), timeout=60) as connection:
         connection.sendall(f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\n{head}\r\n\r\n".encode("latin-1") + body)
         answer = b""
         while read := connection.recv(65536):
@@ -153,7 +153,7 @@ def test_lengths_that_lie_gain_nothing(url: str, head: str, body: bytes, status:
 
 def test_chunks_without_an_end_are_refused_at_the_limit(url: str) -> None:
     place = urlsplit(url)
-    with socket.create_connection((str(place.hostname), place.port or 80), timeout=10) as connection:
+    with socket.create_connection((str(place.hostname), place.port or 80), timeout=60) as connection:
         connection.sendall(f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\ntransfer-encoding: chunked\r\n\r\n".encode())
         sent = 0
         chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
@@ -166,7 +166,7 @@ def test_chunks_without_an_end_are_refused_at_the_limit(url: str) -> None:
 def test_a_caller_who_leaves_is_no_error_of_ours(url: str, caplog: pytest.LogCaptureFixture) -> None:
     place = urlsplit(url)
     with caplog.at_level(logging.INFO):
-        with socket.create_connection((str(place.hostname), place.port or 80), timeout=10) as connection:
+        with socket.create_connection((str(place.hostname), place.port or 80), timeout=60) as connection:
             connection.sendall(f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: 50\r\n\r\n{{".encode())
         wait_for(lambda: posted(url, b"x", None)[0] == 200, "the server")
     assert not caplog.records
@@ -211,7 +211,7 @@ class TestSlowBodies:
     @pytest.mark.parametrize("chunk", [b"1\r\n \r\n", b"1;" + b"x" * 500 + b"\r\n \r\n"], ids=["chunks", "extensions"])
     def test_neither_is_a_chunked_one_waited_for(self, url: str, chunk: bytes) -> None:
         place = urlsplit(url)
-        with socket.create_connection((str(place.hostname), place.port or 80), timeout=10) as connection:
+        with socket.create_connection((str(place.hostname), place.port or 80), timeout=60) as connection:
             start = f"POST / HTTP/1.1\r\nhost: {place.netloc}\r\ntransfer-encoding: chunked\r\n\r\n"
             connection.sendall(start.encode() + chunk)
             assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
@@ -223,7 +223,7 @@ class TestSlowBodies:
                 time.sleep(0.1)
                 yield b"x" * 10_000  # five times what it must send
 
-        answer = requests.post(url, data=pieces(), timeout=10)
+        answer = requests.post(url, data=pieces(), timeout=60)
         assert (answer.status_code, answer.json()) == (200, {"length": 80_000})
 
     @pytest.mark.parametrize("half", ["hud", "relay"])
@@ -232,7 +232,7 @@ class TestSlowBodies:
             path, head = "/api/oot/results", f"x-hud-internal-bot: {stack.state['internal_api_token']}\r\n"
         else:
             asked = {"repo": stack.state["sample_repo"], "claims": {"run_id": "7"}}
-            minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=10).json()["token"]
+            minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=60).json()["token"]
             path, head = "/github/callback", f"authorization: Bearer {minted}\r\n"
         status, told, seconds = trickle(stack.state[f"{half}_url"] + path, head, b" ", 3)
         assert (status, told["code"]) == (408, "body_too_slow")
@@ -251,7 +251,7 @@ def test_both_halves_take_gzip(stack: Stack, half: str, broken: bool, status: in
             "repo": stack.state["sample_repo"],
             "claims": {"run_id": "7", "check_run_id": "987", "event_name": "schedule"},
         }
-        minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=10).json()["token"]
+        minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=60).json()["token"]
         path, headers = "/github/callback", {"authorization": f"Bearer {minted}"}
         workflow = {**COMPLETED_CALLBACK["workflow"], "run_id": "7"}
         body = {**COMPLETED_CALLBACK, "event_type": "nightly", "delivery_id": f"gzip-{broken}", "workflow": workflow}
@@ -260,7 +260,7 @@ def test_both_halves_take_gzip(stack: Stack, half: str, broken: bool, status: in
         stack.state[f"{half}_url"] + path,
         data=data[:-1] if broken else data,
         headers={**headers, "content-encoding": "gzip"},
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == status, answer.text
     if broken:

@@ -13,7 +13,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from hud_endpoint.metrics import METRICS, NAMESPACES, CloudWatchMetrics, Metrics, PrometheusMetrics, make_metrics
-from oot_local.processes import free_port
+from oot_local.processes import reserve_port
 from oot_replicator.comparing.report import Report
 from oot_replicator.writing.writer import Written, batch_numbers
 
@@ -96,7 +96,7 @@ def test_prometheus_is_served_on_a_port_of_its_own() -> None:
         metrics.record({"refusals": 1}, code="expired_token")
         metrics.record({"latency": 0.2})
         metrics.record({"outbox_depth": 3}, queue="dead")
-        text = requests.get(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5).text
+        text = requests.get(f"http://127.0.0.1:{server.server_port}/metrics", timeout=60).text
     finally:
         server.shutdown()
         server.server_close()
@@ -113,9 +113,9 @@ def test_the_setting_chooses(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
     make_metrics("relay", "emf").record({"latency": 1})
     assert '"latency"' in capsys.readouterr().out
-    port = free_port(0, "metrics")
+    port = reserve_port(0, "metrics")
     make_metrics("relay", "prometheus", port, "127.0.0.1").record({"latency": 1})
-    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
     assert "oot_relay_latency_seconds_count 1.0" in text
     with pytest.raises(OSError, match="in use"):
         make_metrics("relay", "prometheus", port, "127.0.0.1")

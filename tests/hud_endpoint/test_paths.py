@@ -47,7 +47,7 @@ def ask(method: str, url: str, path: str, host: str = "", **options: Any) -> req
     prepared = request.prepare()
     prepared.url = url + path
     with requests.Session() as session:
-        return session.send(prepared, allow_redirects=False, timeout=15, **options)
+        return session.send(prepared, allow_redirects=False, timeout=60, **options)
 
 
 @pytest.mark.parametrize("host", HOSTS)

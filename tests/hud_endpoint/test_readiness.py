@@ -26,14 +26,14 @@ TOKEN = "a-token-of-these-tests"
 
 @pytest.mark.parametrize(("half", "parts"), [("hud_url", {"dynamodb", "clickhouse"}), ("relay_url", {"dynamodb"})])
 def test_both_halves_are_ready_on_a_whole_stack(stack: Stack, half: str, parts: set[str]) -> None:
-    answer = requests.get(f"{stack.state[half]}/readyz", timeout=10)
+    answer = requests.get(f"{stack.state[half]}/readyz", timeout=60)
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "parts": {name: {"ok": True} for name in parts}})
     assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize("half", ["hud_url", "relay_url"])
 def test_a_process_lives_whatever_its_stores_do(stack: Stack, half: str) -> None:
-    answer = requests.get(f"{stack.state[half]}/healthz", timeout=10)
+    answer = requests.get(f"{stack.state[half]}/healthz", timeout=60)
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "version": __version__})
 
 
@@ -41,7 +41,7 @@ def test_a_process_lives_whatever_its_stores_do(stack: Stack, half: str) -> None
 def ready_hud(stack: Stack, serve: Serve, aws_environment: None) -> Callable[..., requests.Response]:
     def ask(**changes: Any) -> requests.Response:
         told = {"internal_api_token": TOKEN, "clickhouse_url": stack.state["clickhouse_url"], **changes}
-        return requests.get(f"{serve(hud(HudSettings(**told)))}/readyz", timeout=10)
+        return requests.get(f"{serve(hud(HudSettings(**told)))}/readyz", timeout=60)
 
     return ask
 
@@ -85,7 +85,7 @@ class TestAway:
             allowlist=str(allowlist),
             relay_table="no-such-table",
         )
-        answer = requests.get(f"{serve(relay(settings))}/readyz", timeout=10)
+        answer = requests.get(f"{serve(relay(settings))}/readyz", timeout=60)
         told = answer.json()
         assert (answer.status_code, told["code"]) == (503, "not_ready")
         assert told["detail"].startswith("dynamodb: ")
@@ -104,7 +104,7 @@ class Checks:
 
     def __call__(self) -> None:
         self.count += 1
-        self.release.wait(10)
+        self.release.wait(60)
         if self.error:
             raise self.error
 

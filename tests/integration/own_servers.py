@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import requests
-
-from oot_local.processes import READY_SECONDS, Process, free_port
+from oot_local.processes import Process, answers, end_with_parent, reserve_port
 from oot_ops.create_tables import create_clickhouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=1).status_code == 200
-    except requests.RequestException:
-        return False
+STOP_SECONDS = 20  # what a whole stack may take to end its own children
 
 
 def python(name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str], ready_url: str = "") -> Process:
@@ -36,13 +28,30 @@ def python(name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str],
 
 def start(process: Process) -> None:
     process.start()
-    process.wait_ready(time.monotonic() + READY_SECONDS)
+    process.wait_ready()
+
+
+@contextmanager
+def running(argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A command that ends with the block, and with this process too, however that ends; so do children of ours in it.
+
+    What it starts is told to end with it in the same way (`oot_local.processes`).
+    """
+    with subprocess.Popen(argv, text=True, preexec_fn=end_with_parent, **options) as process:  # noqa: PLW1509
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_SECONDS)
+            process.kill()
 
 
 @contextmanager
 def own_clickhouse(folder: Path, port: int = 0) -> Iterator[tuple[Process, str]]:
     """A ClickHouse with our schema, and its URL; it keeps what it holds when it is killed and started again."""
-    port = port or free_port(0, "clickhouse")
+    port = port or reserve_port(0, "clickhouse")
     url = f"http://127.0.0.1:{port}"
     argv = ["-m", "oot_local.clickhouse_server", str(folder / "clickhouse"), str(port)]
     process = python("clickhouse", argv, folder, {}, f"{url}/ping")

@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from hud_endpoint.clickhouse.connection import connect
-from oot_local.processes import Process, free_port
+from oot_local.processes import Process, answers, reserve_port
 from oot_ops.create_tables import create_dynamodb
-from tests.integration.own_servers import ROOT, answers, own_clickhouse, python, start
+from tests.integration.own_servers import ROOT, own_clickhouse, python, start
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     import boto3
 
     folder = tmp_path_factory.mktemp("faults")
-    emulator_port, proxy_port, *hud_ports = (free_port(0, name) for name in ("aws", "proxy", "hud", "hud"))
+    emulator_port, proxy_port, *hud_ports = (reserve_port(0, name) for name in ("aws", "proxy", "hud", "hud"))
     aws = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy_port}",
         "AWS_ACCESS_KEY_ID": "local",
@@ -249,7 +249,7 @@ class Connection:
     """HTTP in a few lines: http.client takes as long for a callback as the endpoint does."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._reader = self._socket.makefile("rb")
 
     def post(self, body: bytes) -> tuple[int, bytes]:

@@ -49,7 +49,7 @@ def test_a_result_on_hud_leads_to_its_logs(
     repo = str(stack.state["sample_repo"])
     with closing(boto3.client("s3", **aws)) as client:
         client.create_bucket(Bucket="round-trip")
-    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json={"repo": repo}, timeout=10).json()
+    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json={"repo": repo}, timeout=60).json()
     told = started["claims"]
     (tmp_path / "workspace").mkdir()
     github = {

@@ -16,8 +16,10 @@ import pytest
 from hud_endpoint.clickhouse.connection import connect
 from oot_local import demo, state
 from oot_local import stack as local
+from oot_local.processes import end_with_parent
 from oot_local.state import LocalError
-from tests.integration.waiting import wait_for
+from tests.integration.own_servers import running
+from tests.integration.waiting import SECONDS, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +44,14 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=SECONDS,
         check=False,
+        preexec_fn=end_with_parent,
     )
+
+
+def wait_for_stack(up: subprocess.Popen[str], folder: Path) -> None:
+    wait_for((folder / "stack.json").exists, "the stack", alive=lambda: up.poll() is None)
 
 
 def test_a_real_suites_result_comes_home(stack: local.Stack, clickhouse: Client) -> None:
@@ -128,8 +135,8 @@ def test_smoke_exits_1_when_a_service_of_ones_own_is_away(service: dict[str, str
 
 def test_up_tells_where_things_are_and_down_stops_them(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "oot_ops", "up", "--dir", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
-        wait_for((tmp_path / "stack.json").exists, "the stack")
+    with running(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
+        wait_for_stack(up, tmp_path)
         assert state.is_running(tmp_path)
         told = state.read(tmp_path)
         assert {
@@ -153,7 +160,7 @@ def test_up_tells_where_things_are_and_down_stops_them(tmp_path: Path) -> None:
         )
         down = run("down", "--dir", str(tmp_path))
         assert (down.returncode, down.stdout) == (0, "The local stack is down.\n")
-        assert up.wait(10) == 0
+        assert up.wait(SECONDS) == 0
     for name, pid in told["processes"].items():
         assert not Path(f"/proc/{pid}").exists(), name
 
@@ -161,10 +168,10 @@ def test_up_tells_where_things_are_and_down_stops_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("child", "exit_code"), [("replicator", 1), ("clickhouse", 1)])
 def test_a_crashed_component_is_named_and_takes_the_stack_down(tmp_path: Path, child: str, exit_code: int) -> None:
     command = [sys.executable, "-m", "oot_ops", "up", "--dir", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
-        wait_for((tmp_path / "stack.json").exists, "the stack")
+    with running(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as up:
+        wait_for_stack(up, tmp_path)
         os.kill(state.read(tmp_path)["processes"][child], signal.SIGKILL)
-        _, said = up.communicate(timeout=20)
+        _, said = up.communicate(timeout=SECONDS)
     assert up.returncode == exit_code
     assert f"{child} ended unexpectedly (exit code -9)" in said
     assert f"logs/{child}.log" in said
@@ -172,8 +179,8 @@ def test_a_crashed_component_is_named_and_takes_the_stack_down(tmp_path: Path, c
 
 def test_kill_9_of_the_stack_leaves_no_orphans(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "oot_ops", "up", "--dir", str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
-        wait_for((tmp_path / "stack.json").exists, "the stack")
+    with running(command, cwd=ROOT, stdout=subprocess.DEVNULL) as up:
+        wait_for_stack(up, tmp_path)
         children = state.read(tmp_path)["processes"]
         up.kill()
     wait_for(lambda: not any(is_alive(pid) for pid in children.values()), "the end of its children")

@@ -1,4 +1,4 @@
-"""Waiting with a deadline, never for a fixed time."""
+"""Waiting for what must come: a generous deadline, and an end at once when it can't come any more."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def wait_for(look: Callable[[], T | None], what: str, seconds: float = 20) -> T:
-    """Look until there is something to see."""
+SECONDS = 240  # of a very busy machine: what is there ends the wait at once
+
+
+def wait_for(
+    look: Callable[[], T | None], what: str, seconds: float = SECONDS, *, alive: Callable[[], bool] = lambda: True
+) -> T:
+    """Look until there is something to see, as long as whoever makes it is alive."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
             return found
+        assert alive() or look(), f"{what}: who makes it has ended"
         time.sleep(0.01)
     raise AssertionError(f"{what}: nothing to see after {seconds} s")

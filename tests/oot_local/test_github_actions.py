@@ -24,7 +24,7 @@ def github() -> Iterator[LocalRuns]:
 
 def get(github: LocalRuns, path: str, **told: str) -> requests.Response:
     return requests.get(
-        f"{github.url}/repos/spec/backend/actions{path}", headers=told, timeout=10, allow_redirects=False
+        f"{github.url}/repos/spec/backend/actions{path}", headers=told, timeout=60, allow_redirects=False
     )
 
 
@@ -35,7 +35,7 @@ def test_a_run_and_its_attempts(github: LocalRuns) -> None:
     assert (first["run_attempt"], first["conclusion"]) == (1, "failure")
     assert latest["previous_attempt_url"].endswith("/attempts/1")
     assert get(github, f"/runs/{run}/attempts/3").status_code == 404
-    assert requests.get(f"{github.url}/repos/other/repo/actions/runs/{run}", timeout=10).status_code == 404
+    assert requests.get(f"{github.url}/repos/other/repo/actions/runs/{run}", timeout=60).status_code == 404
 
 
 def test_pages_are_linked(github: LocalRuns) -> None:
@@ -44,7 +44,7 @@ def test_pages_are_linked(github: LocalRuns) -> None:
         github.upload(run, f"a{number}", b"")
     names, url = [], f"{github.url}/repos/spec/backend/actions/runs/{run}/artifacts?per_page=2"
     while url:
-        page = requests.get(url, timeout=10)
+        page = requests.get(url, timeout=60)
         assert page.json()["total_count"] == 5
         names += [artifact["name"] for artifact in page.json()["artifacts"]]
         url = page.links.get("next", {}).get("url", "")
@@ -70,8 +70,8 @@ def test_an_archive_is_behind_a_redirect_that_wants_no_token(github: LocalRuns) 
     assert get(github, path).status_code == 401
     answer = get(github, path, **TOKEN)
     assert answer.status_code == 302
-    assert requests.get(answer.headers["location"], timeout=10).content == b"content"
-    assert requests.get(answer.headers["location"], headers=TOKEN, timeout=10).status_code == 403
+    assert requests.get(answer.headers["location"], timeout=60).content == b"content"
+    assert requests.get(answer.headers["location"], headers=TOKEN, timeout=60).status_code == 403
     expired = github.upload(run, "b", b"content", expired="yes")
     assert get(github, f"/artifacts/{expired['id']}/zip", **TOKEN).status_code == 410
 

@@ -29,7 +29,7 @@ L9: []
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "oot_ops", "allowlist", "check", *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_a_good_one_is_counted(tmp_path: Path) -> None:

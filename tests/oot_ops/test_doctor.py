@@ -65,7 +65,7 @@ def seen_of(made: Iterable[Check]) -> Seen:
 def job(stack: Stack, tmp_path: Path) -> dict[str, str]:
     """The environment of a sound job, in GitHub's own variables and report-result's inputs."""
     asked = {"repo": "example-org/torch-sample", "claims": {}}
-    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json=asked, timeout=5).json()
+    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json=asked, timeout=60).json()
     (tmp_path / "allowlist.yml").write_text(ALLOWLIST)
     (tmp_path / "junit.xml").write_text('<testsuite><testcase classname="a" name="b"/></testsuite>')
     payload = {"event_type": "pull_request", "delivery_id": "d1", "payload": {"pull_request": {"number": 1}}}
@@ -110,7 +110,7 @@ class TestBackend:
 
     def test_a_token_for_another_audience(self, job: dict[str, str], stack: Stack, tmp_path: Path) -> None:
         asked = {"repo": "example-org/torch-sample", "audience": "sts.amazonaws.com"}
-        minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=5).json()
+        minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=60).json()
         (tmp_path / "token").write_text(minted["token"])
         seen = examine(job, "--token-file", str(tmp_path / "token"))
         assert seen.failed() == {"token's audience"}
@@ -118,7 +118,7 @@ class TestBackend:
 
     def test_an_event_that_the_relay_refuses(self, job: dict[str, str], stack: Stack, tmp_path: Path) -> None:
         asked = {"repo": "example-org/torch-sample", "claims": {"event_name": "pull_request_target"}}
-        minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=5).json()
+        minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=asked, timeout=60).json()
         (tmp_path / "token").write_text(minted["token"])
         assert examine(job, "--token-file", str(tmp_path / "token")).failed() == {"token's event"}
 
@@ -294,7 +294,7 @@ def test_people_get_signs_and_remedies_on_lines_of_their_own(job: dict[str, str]
         env={**job, "PATH": os.environ["PATH"], "PYTHONPATH": os.environ["PYTHONPATH"], "OOT_MAX_TIME": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1

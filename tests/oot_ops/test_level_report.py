@@ -97,7 +97,7 @@ def report(stack: Stack, *arguments: str, **env: str) -> subprocess.CompletedPro
         env={**os.environ, "CLICKHOUSE_URL": stack.state["clickhouse_url"], **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

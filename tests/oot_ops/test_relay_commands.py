@@ -47,7 +47,7 @@ def run(stack: Stack, relay_table: str) -> Callable[..., subprocess.CompletedPro
             env={**os.environ, **told, **env},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 

@@ -28,10 +28,12 @@ from oot_replicator.s3.loader import S3Loader
 from oot_replicator.s3.source import S3Source
 from oot_replicator.s3.tables import parse_key
 from tests.hud_endpoint.test_aws_lambda import Context
+from tests.integration.own_servers import running
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from clickhouse_connect.driver.client import Client
     from types_boto3_s3.client import S3Client
@@ -461,12 +463,14 @@ class TestCutOff:
         key = put(s3, bucket, f"test_run/{run}/1", *({"name": f"t{n}", "classname": "x" * 50} for n in range(size)))
         state = "SELECT state FROM default.oot_s3_loads FINAL WHERE bucket = {bucket: String}"
         for _ in range(3):
-            started = start(stack, "--bucket", bucket, key, "--force")
-            wait_for(
-                lambda: clickhouse.query(state, parameters={"bucket": bucket}).result_rows == [("loading",)], "a load"
-            )
-            os.kill(started.pid, signal.SIGKILL)
-            started.communicate()
+            with start(stack, "--bucket", bucket, key, "--force") as started:
+                wait_for(
+                    lambda: clickhouse.query(state, parameters={"bucket": bucket}).result_rows == [("loading",)],
+                    "a load",
+                    alive=lambda: started.poll() is None,
+                )
+                os.kill(started.pid, signal.SIGKILL)
+                started.communicate()
         [loaded] = loader.load(bucket, [key])
         assert (loaded.rows, loaded.error) == (size, None)
         totals = "SELECT count(), uniqExact(row_number), uniqExact(name), max(row_number) FROM default.test_run_s3 FINAL WHERE workflow_id = "  # noqa: E501
@@ -574,16 +578,15 @@ def environment(stack: Stack) -> dict[str, str]:
     }
 
 
-def start(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
+def start(stack: Stack, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """Start the command as a user would."""
-    return subprocess.Popen(
+    return running(
         [sys.executable, "-m", "oot_ops", "load", *arguments],
         cwd=ROOT,
         env={**os.environ, **environment(stack)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
 
 
@@ -595,7 +598,8 @@ class TestCommand:
 
     def test_keys_from_stdin(self, s3: S3Client, bucket: str, stack: Stack, clickhouse: Client, run: int) -> None:
         keys = [put(s3, bucket, f"{prefix}/{run}/1", {"name": "a"}) for prefix in TABLES]
-        out, err = start(stack, "--bucket", bucket, "-").communicate("\n".join([*keys, "", keys[0]]))
+        with start(stack, "--bucket", bucket, "-") as command:
+            out, err = command.communicate("\n".join([*keys, "", keys[0]]))
         assert out.endswith("\n3 objects: 3 loaded; 3 rows loaded\n"), err
         for table in TABLES.values():
             assert len(rows(clickhouse, run, table=table)) == 1

@@ -49,7 +49,7 @@ def run_script(
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -48,6 +48,6 @@ class LocalRuns:
         self._post("/_local/faults", json={"path": path, "status": status, **told})
 
     def _post(self, path: str, **given: Any) -> Any:
-        answer = requests.post(self.url + path, timeout=10, **given)
+        answer = requests.post(self.url + path, timeout=60, **given)
         answer.raise_for_status()
         return answer.json()

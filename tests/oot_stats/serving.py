@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from oot_local.github import make_app
-from oot_local.processes import free_port
-from tests.integration.waiting import wait_for
+from tests.hud_endpoint.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +16,7 @@ if TYPE_CHECKING:
 @contextmanager
 def serving() -> Iterator[str]:
     """Hold it up; gives its URL."""
-    port = free_port(0, "github")
-    url = f"http://127.0.0.1:{port}"
-    server = uvicorn.Server(uvicorn.Config(make_app(url), host="127.0.0.1", port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_for(lambda: server.started, "the local GitHub")
-        yield url
-    finally:
-        server.should_exit = True
-        thread.join()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        with served(make_app(f"http://127.0.0.1:{listener.getsockname()[1]}"), listener) as url:
+            yield url

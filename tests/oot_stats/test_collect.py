@@ -457,7 +457,7 @@ def test_a_process_ends_with_the_one_that_started_it() -> None:
         assert process._process is not None
         assert process._process.poll() is None
         channel.close()
-        assert process._process.wait(timeout=20) == 0
+        assert process._process.wait(timeout=240) == 0
     finally:
         process.close()
 

@@ -77,9 +77,9 @@ def test_large_ones_travel_in_parts_and_what_is_there_is_not_fetched_again(
     assert copy(run_id) == STORED
     (whole,) = stored(s3, bucket).values()
     assert whole == data
-    asked = len(requests.get(f"{github.url}/_local/blob_requests", timeout=10).json())
+    asked = len(requests.get(f"{github.url}/_local/blob_requests", timeout=60).json())
     assert copy(run_id) == STORED
-    blobs = requests.get(f"{github.url}/_local/blob_requests", timeout=10).json()
+    blobs = requests.get(f"{github.url}/_local/blob_requests", timeout=60).json()
     assert len(blobs) == asked
     assert not {"authorization", "cookie"} & {name for headers in blobs for name in headers}
 

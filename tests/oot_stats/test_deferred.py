@@ -87,7 +87,7 @@ class Following:
 def following(stack: Stack, github: LocalRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Following:
     claims = {"event_name": "workflow_run", "run_id": str(new_id()), "check_run_id": str(new_id())}
     body = {"repo": REPO, "claims": claims}
-    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json=body, timeout=10).json()
+    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json=body, timeout=60).json()
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", started["request_url"])
     monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", started["request_token"])
     monkeypatch.setenv("GITHUB_ACTIONS", "true")

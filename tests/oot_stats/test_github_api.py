@@ -217,11 +217,11 @@ def test_the_token_stays_with_github(
     netrc.write_text("machine 127.0.0.1 login someone password hunter2\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    assert requests.get(f"{url}/_blob/0", timeout=5).request.headers["authorization"].startswith("Basic")
+    assert requests.get(f"{url}/_blob/0", timeout=60).request.headers["authorization"].startswith("Basic")
     run = local.add(REPO)
     local.upload(run, "test-reports-runattempt1-x_1", b"content")
     assert fetched(github, only(github, run)) == b"content"
-    asked: dict[str, Any] = requests.get(f"{url}/_local/blob_requests", timeout=5).json()[-1]
+    asked: dict[str, Any] = requests.get(f"{url}/_local/blob_requests", timeout=60).json()[-1]
     assert not {"authorization", "cookie", "x-github-api-version"} & asked.keys()
     assert SECRET not in str(asked)
 

@@ -258,7 +258,7 @@ def killed(aws_environment: dict[str, str]) -> Callable[[dict[int, list[str]]], 
         told = json.dumps([{"fault": fault, "argv": each} for fault, each in argv.items()])
         command = [sys.executable, "-m", "tests.oot_stats.killed_publish"]
         done = subprocess.run(
-            command, input=told.encode(), check=True, env=os.environ | aws_environment, capture_output=True, timeout=90
+            command, input=told.encode(), check=True, env=os.environ | aws_environment, capture_output=True, timeout=240
         )
         return dict(zip(argv, json.loads(done.stdout.splitlines()[-1]), strict=True))
 

@@ -38,7 +38,7 @@ def follow(stack: Stack, parser: ActionParser, folder: Path, run: int, event: st
     """The run that follows on the default branch, as GitHub starts it."""
     claims = {"event_name": "workflow_run", "run_id": str(new_id()), "check_run_id": str(new_id())}
     body = {"repo": REPO, "claims": claims}
-    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json=body, timeout=10).json()
+    started = requests.post(f"{stack.state['github_url']}/_local/jobs", json=body, timeout=60).json()
     return Jobs(
         "report-deferred.yml",
         folder,

@@ -31,7 +31,7 @@ def test_the_run_s_objects_can_be_read_by_their_urls(
         s3.put_object(Bucket=bucket, Key=key, Body=own.get(key, b"x"))
     assert sign(bucket, tmp_path / "urls") == 0
     urls = (tmp_path / "urls").read_text().splitlines()
-    assert [requests.get(url, timeout=10).content for url in urls] == list(own.values())
+    assert [requests.get(url, timeout=60).content for url in urls] == list(own.values())
     told = capsys.readouterr()
     for url in urls:
         query = parse_qs(urlsplit(url).query)

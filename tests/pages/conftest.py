@@ -33,7 +33,7 @@ PUBLIC_URL = "https://hud.example.org/"
 
 Scheme = Literal["light", "dark"]
 
-expect.set_options(timeout=15_000)  # of a busy machine: what comes at once ends the wait at once
+expect.set_options(timeout=60_000)  # of a busy machine: what comes at once ends the wait at once
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +76,7 @@ class Visitor:
             locale="en-US",
         )
         self._contexts.callback(context.close)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         if frozen:
             page.clock.install()

@@ -45,7 +45,7 @@ def test_a_result_is_seen_running_then_failed_then_in_detail(
         page.reload()
         return page.get_by_role("heading", name="Out-of-Tree Backends: 0/1 passed", exact=True).count() == 1
 
-    wait_for(ended, "the end of the job", 40)
+    wait_for(ended, "the end of the job")
     expect(page.locator(".pr-backend")).to_contain_text(REPO)
     refresh(clickhouse)  # comes by itself every ten seconds
     page.get_by_role("link", name=name).click()

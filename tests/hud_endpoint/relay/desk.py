@@ -60,10 +60,10 @@ def find_dispatch(client: DynamoDBClient, table: str, repo: str, delivery_id: st
     return parse_dispatch(item) if item else None
 
 
-def new_table(client: DynamoDBClient) -> str:
-    """Create a relay table that holds nothing of other tests."""
-    name = f"relay-{uuid.uuid4().hex}"
-    [table] = [table for table in dynamodb_tables() if table["TableName"] == RELAY_TABLE]
+def new_table(client: DynamoDBClient, like: str = RELAY_TABLE) -> str:
+    """Create a table that holds nothing of other tests, a relay table or one like another of ours."""
+    name = f"{like}-{uuid.uuid4().hex}"
+    [table] = [table for table in dynamodb_tables() if table["TableName"] == like]
     client.create_table(**{**table, "TableName": name})
     return name
 

@@ -38,7 +38,7 @@ class Job:
     def token(self, audience: str = AUDIENCE, **claims: str) -> str:
         own = {"run_id": self.run_id, "check_run_id": self.check_run_id}
         body = {"repo": self.repo, "claims": own | claims, "audience": audience}
-        answer = requests.post(f"{self.stack.state['github_url']}/_local/mint", json=body, timeout=10)
+        answer = requests.post(f"{self.stack.state['github_url']}/_local/mint", json=body, timeout=60)
         return str(answer.json()["token"])
 
     def body(self, base: dict[str, Any] = COMPLETED_CALLBACK, changes: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Job:
         headers = {"authorization": f"Bearer {self.token() if token is None else token}"}
         kind = "json" if isinstance(body, dict) else "data"
         url = f"{self.stack.state['relay_url']}/github/callback"
-        return requests.post(url, headers=headers, timeout=10, **{kind: body})
+        return requests.post(url, headers=headers, timeout=60, **{kind: body})
 
     def report(
         self, base: dict[str, Any] = COMPLETED_CALLBACK, changes: dict[str, Any] | None = None, **claims: str

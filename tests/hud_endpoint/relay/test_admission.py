@@ -56,12 +56,12 @@ class Relay:
     def post(self, token: str, body: Any = b"x", **headers: str) -> requests.Response:
         data = json.dumps(body) if isinstance(body, dict) else body
         told = {"authorization": f"Bearer {token}", **headers}
-        return requests.post(f"{self.url}/github/callback", data=data, headers=told, timeout=20)
+        return requests.post(f"{self.url}/github/callback", data=data, headers=told, timeout=60)
 
     def begin(self, token: str) -> socket.socket:
         """Begin a call whose body does not come."""
         place = urlsplit(self.url)
-        connection = socket.create_connection((str(place.hostname), place.port or 80), timeout=5)
+        connection = socket.create_connection((str(place.hostname), place.port or 80), timeout=60)
         head = f"POST /github/callback HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
         connection.sendall(f"{head}content-length: 9000\r\n\r\n{{".encode())
         return connection

@@ -100,7 +100,7 @@ class TestGitHub:
         ids=["404", "500", "429", "redirect", "cut off", "not gzip", "hanging"],
     )
     def test_that_does_not_give_it(self, web: Web, answer: Answer, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(allowlist_source, "_TIMEOUT", (0.5, 0.1))
+        monkeypatch.setattr(allowlist_source, "_TIMEOUT", (60, 0.1 if answer.held else 60))
         web.answers[RAW], web.answers["/elsewhere"] = answer, Answer(body=GOOD)
         with pytest.raises(AllowlistError, match=f"{RAW} .*{told}"):
             reader(BLOB, web)()
@@ -170,7 +170,7 @@ class Source:
 
     def read(self) -> bytes:
         self.reads += 1
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if isinstance(self.data, AllowlistError):
             raise self.data
         return self.data
@@ -186,7 +186,7 @@ class Source:
         """Wait until nobody renews."""
         for thread in threading.enumerate():
             if thread.name == "allowlist":
-                thread.join(10)
+                thread.join(60)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class TestDispatchEndpoint:
         headers = {"x-relay-dispatch-token": stack.state["internal_api_token"] if token is None else token}
         kind = "json" if isinstance(body, dict) else "data"
         url = f"{stack.state['relay_url']}/internal/dispatch"
-        return requests.post(url, headers=headers, timeout=10, **{kind: body})
+        return requests.post(url, headers=headers, timeout=60, **{kind: body})
 
     def body(self, **changes: Any) -> dict[str, Any]:
         return {"repo": REPO, "delivery_id": str(uuid.uuid4()), "pr_number": 7, "sha": SHA, **changes}
@@ -93,7 +93,7 @@ def test_two_tokens_are_accepted_while_one_is_rotated(
         allowlist=str(allowlist),
     )
     url = f"{serve(relay(settings))}/internal/dispatch"
-    answer = requests.post(url, json={}, headers={"x-relay-dispatch-token": token * 8}, timeout=10)
+    answer = requests.post(url, json={}, headers={"x-relay-dispatch-token": token * 8}, timeout=60)
     refused(answer, "invalid_callback" if accepted else "invalid_service_token")
 
 

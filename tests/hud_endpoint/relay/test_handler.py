@@ -125,7 +125,7 @@ class TestRefusals:
         ("method", "path", "code"), [("GET", "/github/callback", "method_not_allowed"), ("POST", "/x", "not_found")]
     )
     def test_of_what_is_not_there(self, stack: Stack, method: str, path: str, code: str) -> None:
-        refused(requests.request(method, stack.state["relay_url"] + path, timeout=10), code)
+        refused(requests.request(method, stack.state["relay_url"] + path, timeout=60), code)
 
     def test_a_repo_at_l1_is_ignored_and_told_so(self, stack: Stack) -> None:
         job = Job(stack, repo=NEWCOMER)

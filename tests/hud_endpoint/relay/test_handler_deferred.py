@@ -210,7 +210,7 @@ def test_a_run_of_another_repo_is_none_of_its_own(posted: Posted) -> None:
 
 def add_run(stack: Stack, job: Job, event: str) -> None:
     run = {"repo": job.repo, "id": int(job.run_id), "event": event}
-    requests.post(f"{stack.state['github_api_url']}/_local/runs", json=run, timeout=10).raise_for_status()
+    requests.post(f"{stack.state['github_api_url']}/_local/runs", json=run, timeout=60).raise_for_status()
 
 
 def test_over_the_wire(stack: Stack) -> None:

@@ -54,11 +54,11 @@ def test_unauthenticated_noise_is_never_audited_and_every_authenticated_decision
     log = stack.folder / "logs" / "relay.log"
     url = f"{stack.state['relay_url']}/github/callback"
     before = log.read_text().count("oot_hud.audit")
-    requests.post(url, data=b"{}", timeout=10)
-    requests.post(url, data=b"{}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
+    requests.post(url, data=b"{}", timeout=60)
+    requests.post(url, data=b"{}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)
     assert log.read_text().count("oot_hud.audit") == before
-    mint = requests.post(f"{stack.state['github_url']}/_local/mint", json={"repo": "stranger/x"}, timeout=10).json()
-    answer = requests.post(url, data=b"{}", headers={"Authorization": f"Bearer {mint['token']}"}, timeout=10)
+    mint = requests.post(f"{stack.state['github_url']}/_local/mint", json={"repo": "stranger/x"}, timeout=60).json()
+    answer = requests.post(url, data=b"{}", headers={"Authorization": f"Bearer {mint['token']}"}, timeout=60)
     assert answer.json()["code"] == "repo_not_allowed"
     written = log.read_text()
     assert written.count("oot_hud.audit") == before + 1
@@ -70,10 +70,10 @@ def test_unauthenticated_noise_is_never_audited_and_every_authenticated_decision
 def test_the_relays_own_log_binds_repo_and_delivery(stack: Stack) -> None:
     payload = register_dispatch(stack.state, stack.state["sample_repo"], 7, "a" * 40)
     body = {"repo": stack.state["sample_repo"], "claims": {"run_id": "240", "check_run_id": "987"}}
-    minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=body, timeout=10).json()["token"]
+    minted = requests.post(f"{stack.state['github_url']}/_local/mint", json=body, timeout=60).json()["token"]
     callback = {**payload, "workflow": {"status": "in_progress", "name": "ci", "run_id": "240", "check_run_id": "987"}}
     url = f"{stack.state['relay_url']}/github/callback"
-    answer = requests.post(url, json=callback, headers={"Authorization": f"Bearer {minted}"}, timeout=10)
+    answer = requests.post(url, json=callback, headers={"Authorization": f"Bearer {minted}"}, timeout=60)
     assert answer.status_code == 200
     log = (stack.folder / "logs" / "relay.log").read_text()
     (line,) = [json.loads(text) for text in log.splitlines() if payload["delivery_id"] in text and "callback" in text]

@@ -40,7 +40,7 @@ class TestTheLocalGitHub:
     @pytest.fixture
     def github(self, serve: Serve) -> str:
         url = serve(make_app("http://127.0.0.1:9"))
-        requests.post(f"{url}/_local/commits", json={"repo": UPSTREAM, "sha": SHA.upper()}, timeout=10)
+        requests.post(f"{url}/_local/commits", json={"repo": UPSTREAM, "sha": SHA.upper()}, timeout=60)
         return url
 
     @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ class TestTheLocalGitHub:
 
     @pytest.mark.parametrize(("path", "status"), [(OTHER, 422), ("main", 422), (SHA, 200), (SHA.upper(), 200)])
     def test_answers_as_github_does(self, github: str, path: str, status: int) -> None:
-        answer = requests.get(f"{github}/repos/{UPSTREAM}/commits/{path}", timeout=10)
+        answer = requests.get(f"{github}/repos/{UPSTREAM}/commits/{path}", timeout=60)
         assert answer.status_code == status
-        assert requests.get(f"{github}/repos/o/r/commits/{path}", timeout=10).status_code == 404
+        assert requests.get(f"{github}/repos/o/r/commits/{path}", timeout=60).status_code == 404
 
 
 COMMIT_ANSWER = as_json({"sha": SHA, "files": []})
@@ -119,7 +119,7 @@ class GitHub:
 
     def __call__(self, sha: str) -> bool:
         self.asked.append(sha)
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if isinstance(self.has, LookupError):
             raise self.has
         return self.has
@@ -186,15 +186,20 @@ def test_nobody_waits_longer_than_that(github: GitHub) -> None:
     assert commits.commit_exists(OTHER, REPO) is None  # and the next ones do not wait at all
     assert github.asked == [SHA]
     github.gate.set()
+<<<<<<< HEAD
     deadline = time.monotonic() + 10
     while commits.commit_exists(SHA, REPO) is None:  # the answer that came late counts all the same
+=======
+    deadline = time.monotonic() + 60
+    while commits.commit_exists(SHA) is None:  # the answer that came late counts all the same
+>>>>>>> 5aedcd7 (Tests pass on a busy machine: longer waits for what moves, ports by binding, independent examples)
         assert time.monotonic() < deadline
     assert commits.commit_exists(SHA, REPO) is True
     assert github.asked == [SHA]
 
 
 def test_a_crowd_asks_once(github: GitHub) -> None:
-    commits = Upstream(UPSTREAM, github, wait_seconds=10)
+    commits = Upstream(UPSTREAM, github, wait_seconds=60)
     github.gate.clear()
     answers: list[bool | None] = []
     crowd = [threading.Thread(target=lambda: answers.append(commits.commit_exists(SHA, REPO))) for _ in range(20)]
@@ -204,7 +209,7 @@ def test_a_crowd_asks_once(github: GitHub) -> None:
         assert crowd[0].is_alive()
     github.gate.set()
     for one in crowd:
-        one.join(10)
+        one.join(60)
     assert answers == [True] * 20
     assert github.asked == [SHA]
 
@@ -295,7 +300,7 @@ def test_the_stacks_relay_asks_the_stacks_github(stack: Any, dynamodb: DynamoDBC
         if known:
             sha = f"{uuid.uuid4().int % 16**40:040x}"  # of the other one it is known for a while that it is not there
             body = {"repo": UPSTREAM, "sha": sha}
-            requests.post(f"{stack.state['github_api_url']}/_local/commits", json=body, timeout=10).raise_for_status()
+            requests.post(f"{stack.state['github_api_url']}/_local/commits", json=body, timeout=60).raise_for_status()
         changes = {"event_type": "nightly", "payload.head_sha": sha}
         told = job.report(changes=changes, event_name="schedule")
         key = {"dynamoKey": {"S": told["dynamoKey"]}}

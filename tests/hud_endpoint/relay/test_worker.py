@@ -67,7 +67,7 @@ class Town:
 
                 def post(job: Job, base: dict[str, Any]) -> tuple[int, str]:
                     headers = {"authorization": f"Bearer {job.token()}"}
-                    answer = requests.post(f"{url}/github/callback", json=job.body(base), headers=headers, timeout=10)
+                    answer = requests.post(f"{url}/github/callback", json=job.body(base), headers=headers, timeout=60)
                     told = answer.json()
                     return answer.status_code, told.get("outcome") or told["code"]
 

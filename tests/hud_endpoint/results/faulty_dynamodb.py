@@ -58,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
             told = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "secret words"} if code else {}
             return self._answer(int(status), json.dumps(told).encode())
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        answer = requests.post(self.server.behind, data=body, headers=headers, timeout=10)
+        answer = requests.post(self.server.behind, data=body, headers=headers, timeout=60)
         if mood == "lost":
             return self._break()
         content = answer.content

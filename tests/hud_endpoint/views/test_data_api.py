@@ -56,7 +56,7 @@ def rows(clickhouse: Client) -> list[Row]:
 
 
 def get(url: str, **query: Any) -> requests.Response:
-    return requests.get(url, params=query, timeout=15)
+    return requests.get(url, params=query, timeout=60)
 
 
 def table(answer: requests.Response) -> list[dict[str, str]]:
@@ -118,9 +118,9 @@ def test_who_has_it_already_is_told_so(url: str, path: str) -> None:
     assert first.headers["x-content-type-options"] == "nosniff"
     assert first.headers["content-security-policy"].startswith("default-src 'none'")
     for told in (tag, f'"other", W/{tag}', "*"):
-        again = requests.get(url + path, headers={"if-none-match": told}, timeout=15)
+        again = requests.get(url + path, headers={"if-none-match": told}, timeout=60)
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    other = requests.get(url + path, headers={"if-none-match": '"other"'}, timeout=15)
+    other = requests.get(url + path, headers={"if-none-match": '"other"'}, timeout=60)
     assert (other.status_code, other.content) == (200, first.content)
 
 
@@ -368,7 +368,7 @@ class TestBadge:
     ],
 )
 def test_crcrs_addresses_lead_to_ours(url: str, path: str, leads_to: str) -> None:
-    answer = requests.get(url + path, allow_redirects=False, timeout=10)
+    answer = requests.get(url + path, allow_redirects=False, timeout=60)
     assert (answer.status_code, answer.headers["location"]) == (308, leads_to)
     assert "set-cookie" not in answer.headers
 
@@ -407,7 +407,7 @@ def test_running_jobs_come_from_dynamodb(stack: Stack, url: str, dynamodb: Dynam
             },
             "untrusted": {"callback_payload": changed(callback, {"payload.pull_request.number": number, **changes})},
         }
-        answer = requests.post(f"{url}/api/oot/results", json=body, headers=headers, timeout=10)
+        answer = requests.post(f"{url}/api/oot/results", json=body, headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text
 
     report(IN_PROGRESS)

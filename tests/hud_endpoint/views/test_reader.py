@@ -162,7 +162,7 @@ def test_an_outage_with_nothing_kept_is_refused_in_words(clickhouse: Client) -> 
 
 
 def test_running_jobs_of_backends_are_counted_at_the_same_time() -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     class Client:
         def query(self, **request: Any) -> dict[str, int]:
@@ -283,7 +283,7 @@ def test_a_stalled_clickhouse_does_not_hold_up_the_event_loop() -> None:
     stalled = threading.Event()
 
     def connect() -> Any:
-        stalled.wait(10)
+        stalled.wait(60)
         raise OperationalError("stalled")
 
     reader = ClickHouseReader(connect, RUNNING)
