@@ -22,6 +22,7 @@ from benchmarks.timing import alternate, median, percentile, seconds
 from hud_endpoint.clickhouse import saved_queries
 from hud_endpoint.clickhouse.ddl import rollups
 from hud_endpoint.views.data.backend_page import read_backend
+from hud_endpoint.views.data.names import read_names
 from hud_endpoint.views.data.pull_request_page import read_pull_request
 from hud_endpoint.views.data.reader import QUERY_THREADS
 from hud_endpoint.views.data.readiness import Criteria
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from benchmarks.result import Say
+    from hud_endpoint.views.data.names import Names
     from hud_endpoint.views.models.jobs import Job
 
 NAME = "dashboards"
@@ -66,15 +68,15 @@ QUICK = Size(rows=200_000, runs=10, limit=1.0)
 class NothingRuns:
     """DynamoDB without a running job: what runs is not ClickHouse's."""
 
-    def of_backend(self, _repo: str) -> list[tuple[Job, str]]:
+    def under_name(self, _repo: str, _names: Names) -> list[tuple[Job, str]]:
         """No job."""
         return []
 
-    def of_pull_request(self, _upstream_repo: str, _number: int) -> list[tuple[Job, str]]:
+    def of_pull_request(self, _upstream_repo: str, _number: int, _names: Names) -> list[tuple[Job, str]]:
         """No job."""
         return []
 
-    def counts(self, _repos: Iterable[str]) -> dict[str, int]:
+    def counts(self, _backends: Iterable[str], _names: Names) -> dict[str, int]:
         """No job."""
         return {}
 
@@ -108,9 +110,10 @@ def measure(size: Size, say: Say) -> list[Row]:
         parts = _settle(client, say)
         rows = [_refreshes(client)]
         rows += [row for days in WINDOWS for row in _against_production(client, days, size, parts, say)]
+        names = read_names(Stopwatch(client).ask)
         newest = client.command("SELECT max(pr_number) - 1 FROM default.oot_workflow_job")
         for days in WINDOWS:
-            for page, read in _pages(days, int(str(newest))).items():
+            for page, read in _pages(days, int(str(newest)), names).items():
                 rows += _page(client, page, read, size, say)
         return rows
 
@@ -165,18 +168,21 @@ def _refreshes(client: Client) -> Row:
     return Row(NAME, "refreshing every rollup once", "ms", float(sum(told.values())), note=note)
 
 
-def _pages(days: int, number: int) -> dict[str, Callable[[Stopwatch], object]]:
+def _pages(days: int, number: int, names: Names) -> dict[str, Callable[[Stopwatch], object]]:
     """Give what reads each page of a window; the PR's page has none, so that it is read once."""
     now, filters = datetime.now(UTC), Filters(days=days)
     runs: Any = NothingRuns()
     told = f"{days} day{'s' * (days > 1)}"
     pages: dict[str, Callable[[Stopwatch], object]] = {
-        f"/oot, {told}": lambda watch: read_summary(watch.ask, runs, filters, now),
-        f"/oot/org/repo, {told}": lambda watch: read_backend(watch.ask, runs, Criteria(), _BACKEND, filters, 1, now),
+        f"/oot, {told}": lambda watch: read_summary(watch.ask, runs, names, filters, now),
+        f"/oot/org/repo, {told}": lambda watch: read_backend(
+            watch.ask, runs, names, Criteria(), _BACKEND, filters, 1, now
+        ),
         f"/oot/test, {told}": lambda watch: read_test(watch.ask, _TEST, "", "", filters, now),
     }
     if days == WINDOWS[0]:
-        pages["/pr/N"] = lambda watch: read_pull_request(watch.ask, runs, number, "pytorch/pytorch", now)
+        pages["/pr/N"] = lambda watch: read_pull_request(watch.ask, runs, names, number, "pytorch/pytorch", now)
+        pages["the names of backends, every 10 s"] = lambda watch: read_names(watch.ask)
         pages["/oot.atom"] = lambda watch: watch.ask("oot_new_failures", days=7, limit=100, repo="")
     return pages
 

@@ -227,7 +227,9 @@ class Trusted(_Wire):
     dispatch_verified: bool | None = None  # the upstream asked for it: we have the dispatch's record
     commit_verified: bool | None = None  # the upstream has the commit; null where that was not asked
     origin: Origin = "job"
-    repository_id: Id | None = None
+    repository_id: Id | None = (
+        None  # github.com's number, `host:number` of another server, null for pipelines elsewhere
+    )
     workflow_ref: str | None = None
     event_name: str | None = None
     ref: str | None = None

@@ -41,3 +41,15 @@ ENGINE = Distributed('oot', 'oot', 'backend_windows');
 
 CREATE TABLE IF NOT EXISTS oot.breakers
 ENGINE = Distributed('oot', 'oot', 'breakers');
+
+CREATE TABLE IF NOT EXISTS oot.backend_names
+ENGINE = Distributed('oot', 'oot', 'backend_names');
+
+CREATE TABLE IF NOT EXISTS oot.hours_by_backend
+ENGINE = Distributed('oot', 'oot', 'hours_by_backend');
+
+CREATE TABLE IF NOT EXISTS oot.commits_by_backend
+ENGINE = Distributed('oot', 'oot', 'commits_by_backend');
+
+CREATE TABLE IF NOT EXISTS oot.failures_by_backend
+ENGINE = Distributed('oot', 'oot', 'failures_by_backend');

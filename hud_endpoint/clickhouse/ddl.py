@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Target = Literal["local", "cloud", "cluster"]
 
-_REPLICA_ARGS = "'/clickhouse/tables/{uuid}/{shard}', '{replica}', "
+_REPLICA = "'/clickhouse/tables/{uuid}/{shard}', '{replica}'"
 
 
 class Column(NamedTuple):
@@ -49,7 +49,8 @@ def migrations(
     """
     values = {
         "engine_prefix": {"local": "", "cloud": "Shared", "cluster": "Replicated"}[target],
-        "replica_args": _REPLICA_ARGS if target == "cluster" else "",  # Cloud fills in its own
+        "replica": _REPLICA if target == "cluster" else "",  # Cloud fills in its own
+        "replica_args": f"{_REPLICA}, " if target == "cluster" else "",
         "on_cluster": f" ON CLUSTER '{cluster}'" if target == "cluster" else "",
         "retention_days": retention_days,
     }
@@ -76,9 +77,10 @@ def statements(target: Target = "local", *, retention_days: int = 100, cluster: 
 def rollups() -> list[str]:
     """Give the tables of the database `oot` that refreshable views fill, each after those it is computed from.
 
-    The view of each is named like it, with `_mv`.
+    The view of each is named like it, with `_mv`. Where a later file makes a view anew, its place there counts.
     """
-    return re.findall(r"(?m)^CREATE MATERIALIZED VIEW IF NOT EXISTS oot\.(\w+)_mv", "\n".join(statements()))
+    made = re.findall(r"(?m)^CREATE MATERIALIZED VIEW IF NOT EXISTS oot\.(\w+)_mv", "\n".join(statements()))
+    return list(dict.fromkeys(reversed(made)))[::-1]
 
 
 def insert_columns(client: Client, table: str) -> list[Column]:

@@ -6,6 +6,7 @@ same time end as one, and a database from before there was a record is taken ove
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from hud_endpoint.clickhouse.ddl import Migration
 
 _RECORD = "oot_schema_version"
+_TRIES, _PAUSE_SECONDS = 3, 1.0
 
 
 class MigrationError(Exception):
@@ -51,14 +53,33 @@ def apply(client: Client, migrations: Sequence[Migration], *, database: str = "d
     """Apply what is pending; gives what that was. Raises MigrationError as `pending` does, and ClickHouse's errors."""
     lacking = pending(client, migrations, database=database)
     for migration in lacking:
-        for statement in migration.statements:
-            client.command(statement)
-        client.insert(
-            f"{database}.{_RECORD}",
-            [[migration.number, migration.name, migration.sha256]],
-            column_names=["number", "name", "sha256"],
-        )
+        _apply_file(client, migration, database)
     return lacking
+
+
+def _apply_file(client: Client, migration: Migration, database: str) -> None:
+    """Run one file and record it. Of two runs at the same time, each may take away what the other's next step needs.
+
+    Then the file is begun again, unless the other run has recorded it by now.
+    """
+    from clickhouse_connect.driver.exceptions import DatabaseError
+
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            for statement in migration.statements:
+                client.command(statement)
+            break
+        except DatabaseError:
+            if not tries_left:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+            if migration.number in _applied(client, database):
+                return
+    client.insert(
+        f"{database}.{_RECORD}",
+        [[migration.number, migration.name, migration.sha256]],
+        column_names=["number", "name", "sha256"],
+    )
 
 
 def _applied(client: Client, database: str) -> dict[int, tuple[str, str]]:

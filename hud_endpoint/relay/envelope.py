@@ -14,6 +14,7 @@ from hud_endpoint.contract import Callback, RelayPayload, Trusted, Untrusted, Up
 from hud_endpoint.events import is_self_reported
 from hud_endpoint.record import completion_digest, job_identity, to_write
 from hud_endpoint.relay.lifecycle import Claim, Job, Phase
+from hud_endpoint.relay.repo_pins import stable_id
 
 if TYPE_CHECKING:
     from hud_endpoint.lenient import Dropped
@@ -84,7 +85,7 @@ class Accepted:
             "dispatch_verified": self.dispatch is not None,
             "commit_verified": self.commit_verified,
             "origin": "deferred" if self.deferred else "job",
-            "repository_id": identity.repository_id,
+            "repository_id": stable_id(identity),
             "workflow_ref": identity.workflow_ref,
             "event_name": identity.event_name,
             "ref": identity.ref,

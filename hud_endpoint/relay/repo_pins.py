@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from hud_endpoint.errors import RefusedError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hud_endpoint.relay.oidc import Identity
 
 PREFIX = "repo#"
+GITHUB_HOST = "token.actions.githubusercontent.com"  # of its issuer, that of an enterprise with a slug too
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,17 @@ def pin_put(table: str, identity: Identity, now: float) -> dict[str, Any]:
 def needs_pin(identity: Identity, listed: Listed) -> bool:
     """Say whether a repo is identified by a pin: its ids are in its token, and the allowlist names no id."""
     return identity.repository_owner_id is not None and not listed.repository_id
+
+
+def stable_id(identity: Identity) -> str | None:
+    """Return what tells a repo from every other, whatever they are called: GitHub's number, `host:number` elsewhere.
+
+    None for a pipeline elsewhere, which is no repo itself: several of them may speak for one of the allowlist.
+    """
+    if identity.repository_owner_id is None:
+        return None
+    host = urlsplit(identity.issuer).hostname
+    return identity.repository_id if host == GITHUB_HOST else f"{host}:{identity.repository_id}"
 
 
 def check_ids(identity: Identity, listed: Listed, pin: RepoPin | None) -> None:

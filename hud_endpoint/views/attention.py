@@ -1,9 +1,9 @@
-"""What somebody on call must know first: who is failing now and since when, and who has fallen silent."""
+"""What somebody on call must know first: who fails now and since when, who reports twice, who has fallen silent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,25 +21,32 @@ class Attention:
     """A backend that somebody should look at."""
 
     backend: BackendRow
-    failing_since: datetime | None  # None: it does not fail, it is silent
-    pass_rate: float | None  # since then
-    judged: int
+    kind: Literal["failing", "disputed", "silent"]
+    failing_since: datetime | None = None
+    pass_rate: float | None = None  # since then
+    judged: int = 0
 
 
 def needing_attention(backends: Sequence[BackendRow]) -> list[Attention]:
-    """Give the backends that fail now, worst first, then the silent ones, the longest silent first."""
+    """Return the backends that somebody should look at; one may be there for two reasons.
+
+    Those that fail now come first, the worst first; then those with jobs of which another result was refused, most jobs
+    first; then the silent ones, the longest silent first.
+    """
     failing, silent = [], []
     for backend in backends:
         run = _failing_run(backend.trend)
         if run and not backend.stale:
             judged = sum(point.counts.judged for point in run)
             passed = sum(point.counts.success for point in run)
-            failing.append(Attention(backend, run[-1].start, passed / judged, judged))
+            failing.append(Attention(backend, "failing", run[-1].start, passed / judged, judged))
         elif backend.stale:
-            silent.append(Attention(backend, None, None, 0))
+            silent.append(Attention(backend, "silent"))
     failing.sort(key=lambda one: (one.pass_rate or 0, one.backend.repo))
     silent.sort(key=lambda one: (one.backend.last_run.timestamp() if one.backend.last_run else 0, one.backend.repo))
-    return failing + silent
+    disputed = [Attention(backend, "disputed") for backend in backends if backend.disputed]
+    disputed.sort(key=lambda one: (-one.backend.disputed, one.backend.repo))
+    return failing + disputed + silent
 
 
 def _failing_run(trend: Sequence[TrendPoint]) -> list[TrendPoint]:

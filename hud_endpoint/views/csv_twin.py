@@ -25,7 +25,7 @@ _JOB = (
     "upstream_repo", "pr_number", "sha", "event_type", "repo", "level", "workflow", "job", "attempt", "superseded",
     "state", "origin", "verified", "first_seen", "started_at", "completed_at", "duration_s", "queue_time_s",
     "total_tests", "passed_tests", "failed_tests", "skipped_tests", "error_tests", "flaky_tests", "details_truncated",
-    "triage", "run_url", "artifact_url",
+    "triage", "run_url", "artifact_url", "results", "refused", "reported_as",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def summary_table(page: Summary) -> Table:
     header = (
         "repo", "level", "pass_rate", "judged", "success", "failure", "timed_out", "cancelled", "other", "total",
         "running", "tests", "tests_failed", "tests_flaky", "pull_requests", "duration_avg_s", "duration_p50_s",
-        "duration_p95_s", "queue_avg_s", "queue_p50_s", "queue_p95_s", "last_run", "stale",
+        "duration_p95_s", "queue_avg_s", "queue_p50_s", "queue_p95_s", "last_run", "stale", "disputed",
     )  # fmt: skip
     return header, (
         (
@@ -52,6 +52,7 @@ def summary_table(page: Summary) -> Table:
             one.counts.timed_out, one.counts.cancelled, one.counts.other, one.counts.total, one.running, one.tests,
             one.tests_failed, one.tests_flaky, one.pull_requests, one.duration.average, one.duration.p50,
             one.duration.p95, one.queue.average, one.queue.p50, one.queue.p95, one.last_run, one.stale,
+            one.disputed,
         )
         for one in page.backends
     )  # fmt: skip
@@ -93,6 +94,7 @@ def _job(job: Job, *, superseded: bool) -> tuple[Cell, ...]:
         job.attempt, superseded, job.state, job.origin, job.verified, job.first_seen, job.started_at, job.completed_at,
         job.duration, job.queue_time, job.total_tests, job.passed_tests, job.failed_tests, job.skipped_tests,
         job.error_tests, job.flaky_tests, job.details_truncated, job.verdict.triage, job.run_url, job.artifact_url,
+        1 + len(job.refused), " ".join(job.refused), job.reported_as,
     )  # fmt: skip
 
 

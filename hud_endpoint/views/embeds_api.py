@@ -33,8 +33,9 @@ def embeds_router(
     router = APIRouter(tags=["data"])
 
     async def feed(request: Request, repo: str) -> Response:
-        rows, last_good = await reader.rows("oot_new_failures", days=FEED_DAYS, limit=FEED_ENTRIES, repo=repo)
-        body = write_feed(rows, repo=repo, base=public_url.rstrip("/"), now=now())
+        backend = (await reader.names()).find(repo)
+        rows, last_good = await reader.rows("oot_new_failures", days=FEED_DAYS, limit=FEED_ENTRIES, repo=backend)
+        body = write_feed(rows, asked=repo, backend=backend, base=public_url.rstrip("/"), now=now())
         return answer(request, body, "application/atom+xml; charset=utf-8", last_good=last_good)
 
     @router.get("/oot.atom")
@@ -52,6 +53,7 @@ def embeds_router(
         """Draw the pass rate of the last seven days; grey without data, and while ClickHouse is away."""
         name, counts = f"{org}/{repo}", None
         try:
+            name = (await reader.names()).find(name)
             rows, last_good = await reader.rows("oot_backends", windows=[BADGE_DAYS], event="", repo=name)
         except RefusedError:
             last_good = True

@@ -20,16 +20,18 @@ _AUTHORITY = "tag:pytorch.org,2026:oot"  # a tag URI (RFC 4151): ids never chang
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_feed(rows: Sequence[Mapping[str, Any]], *, repo: str, base: str, now: datetime) -> bytes:
-    """Return the feed of rows of oot_new_failures, newest first; `repo` is "" for all backends.
+def write_feed(rows: Sequence[Mapping[str, Any]], *, asked: str, backend: str, base: str, now: datetime) -> bytes:
+    """Return the feed of rows of oot_new_failures, newest first; both names are "" for all backends.
+
+    `asked` is the name in the feed's own address, which outlives a rename, and `backend` what that leads to now.
 
     `base` is the pages' origin without a slash at the end, or "": the links are then paths, which readers resolve
     against the address that they fetched. It is never taken from the request, whose Host header anybody may set.
     """
-    page = backend_path(repo) if repo else "/oot"
+    page = backend_path(asked) if asked else "/oot"
     feed = ET.Element("feed", xmlns=_ATOM)
-    title = f"New test failures on {repo}" if repo else "New test failures on out-of-tree backends"
-    _text(feed, "id", f"{_AUTHORITY}/new-failures/{_digest(repo)}")
+    title = f"New test failures on {backend}" if backend else "New test failures on out-of-tree backends"
+    _text(feed, "id", f"{_AUTHORITY}/new-failures/{_digest(asked)}")
     _text(feed, "title", title)
     newest = utc(rows[0]["began_at"]) if rows else now.replace(hour=0, minute=0, second=0, microsecond=0)
     _text(feed, "updated", newest.isoformat())
@@ -46,8 +48,8 @@ def _entry(feed: ET.Element, row: Mapping[str, Any], base: str) -> None:
     entry = ET.SubElement(feed, "entry")
     began = utc(row["began_at"]).isoformat()
     place = f"#{row['pr_number']}" if row["pr_number"] else f"{row['event_type']} {row['sha'][:12]}"
-    # The first failure is part of the id: a test that is mended and breaks again is news again.
-    identity = _digest(*(row[name] for name in ("repo", "classname", "name", "file", "key")))
+    # The first failure is part of the id: a test that is mended and breaks again is news again. A rename is none.
+    identity = _digest(*(row[name] for name in ("reported_as", "classname", "name", "file", "key")))
     _text(entry, "id", f"{_AUTHORITY}/new-failure/{identity}")
     _text(entry, "title", f"{row['repo']}: {row['name']}")
     _text(entry, "updated", began)

@@ -92,6 +92,11 @@ def _spell(character: str) -> str:
     return f"\\u{ord(character):04x}"
 
 
+def repo_name(backend: str) -> str:
+    """The name of a backend's repo, without the id that tells it from a later repo of the same name."""
+    return backend.partition("@")[0]
+
+
 def short_sha(sha: str) -> str:
     """The first ten characters of a commit, as git shows them in a repo of PyTorch's size."""
     return sha[:10]

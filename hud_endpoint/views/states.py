@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from hud_endpoint.events import is_self_reported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hud_endpoint.views.models.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,18 @@ LEVELS: Mapping[str, str] = {
 def unverified(event_type: str) -> tuple[str, str]:
     """Return what is missing of an unverified job of this event, in short and as a sentence."""
     return UNKNOWN_COMMIT if is_self_reported(event_type) else NOT_DISPATCHED
+
+
+def job_state(job: Job) -> Look:
+    """Return the look of a job; one that passed while another result for it was refused has not plainly passed."""
+    look = state(job.state)
+    return look if not job.refused or look.tone == "poor" else Look(look.word, "warn", "fair")
+
+
+def other_results(job: Job) -> str:
+    """Return the refused results of a job in words, the same ones counted: "failed, passed (2)"."""
+    words = Counter(state(result).word for result in job.refused)
+    return ", ".join(f"{word} ({count})" if count > 1 else word for word, count in words.items())
 
 
 def state(name: str) -> Look:

@@ -26,6 +26,7 @@ FEATURED = (179565, "3f1c9be2d8a04c5e9b7d6a1f0c2e4b8d7a5f9e13")  # the pull requ
 _TABLE = "default.oot_workflow_job"
 _PULLS_A_DAY = 7
 _HOUR = timedelta(hours=1)
+_IDS_KEPT_FOR = timedelta(days=27)  # results from before are without one
 # Jobs of the featured pull request that run while the demo is looked at: repo, job, minutes since their start.
 _RUNNING = {
     ("contoso/torch-aurora", "test-ops (fp32)"): 26,
@@ -49,6 +50,7 @@ class Commit:
     sha: str
     delivery: str
     at: datetime
+    known_upstream: bool = True  # a nightly's commit
     breaks: tuple[Test, frozenset[str]] | None = None
 
 
@@ -57,7 +59,10 @@ def rows(now: datetime, seed: int = 54) -> Iterator[dict[str, Any]]:
     chance = random.Random(seed)  # noqa: S311 - sample data
     for commit in _commits(chance, now):
         for backend in BACKENDS:
-            if commit.at > now - backend.silent_since or (commit.event == "nightly" and not backend.nightly):
+            age = now - commit.at
+            if not backend.silent_since <= age < backend.known_for or (
+                commit.event == "nightly" and not backend.nightly
+            ):
                 continue
             for job in backend.jobs:
                 if commit.sha != FEATURED[1] or (backend.repo, job) not in _RUNNING:
@@ -75,7 +80,7 @@ def load(client: Client, now: datetime) -> int:
 def start_running(hud_url: str, token: str, now: datetime) -> int:
     """Report jobs that run right now through the endpoint, as the relay does. Raises LocalError when it refuses."""
     number, sha = FEATURED
-    levels = {backend.repo: backend.level for backend in BACKENDS}
+    known = {backend.repo: backend for backend in BACKENDS}
     for order, ((repo, job), minutes) in enumerate(_RUNNING.items()):
         started = (now - timedelta(minutes=minutes)).isoformat()
         callback = {
@@ -92,8 +97,14 @@ def start_running(hud_url: str, token: str, now: datetime) -> int:
                 "started_at": started,
             },
         }
-        trusted = {"verified_repo": repo, "downstream_repo_level": levels[repo], "received_at": started}
-        body = {"trusted": trusted | {"dispatch_verified": True}, "untrusted": {"callback_payload": callback}}
+        trusted = {
+            "verified_repo": repo,
+            "repository_id": known[repo].repository_id,
+            "downstream_repo_level": known[repo].level,
+            "dispatch_verified": True,
+            "received_at": started,
+        }
+        body = {"trusted": trusted, "untrusted": {"callback_payload": callback}}
         headers = {"x-hud-internal-bot": token}
         answer = requests.post(f"{hud_url}/api/oot/results", json=body, headers=headers, timeout=10)
         if answer.status_code != 200:
@@ -110,7 +121,7 @@ def _commits(chance: random.Random, now: datetime) -> Iterator[Commit]:
         if chance.random() < 0.2:  # pushed to once more: an earlier commit of the same pull request
             earlier = f"{chance.getrandbits(160):040x}"
             yield Commit("pull_request", pull, earlier, f"sample-{pull}-0", at - 5 * _HOUR)
-        yield Commit("pull_request", pull, head, f"sample-{pull}-1", at, _BREAKS.get(number))
+        yield Commit("pull_request", pull, head, f"sample-{pull}-1", at, breaks=_BREAKS.get(number))
         if number % _PULLS_A_DAY == 1:
             merged = f"{chance.getrandbits(160):040x}"
             yield Commit("push", 0, merged, f"sample-push-{merged[:8]}", at - 2 * _HOUR)
@@ -119,7 +130,7 @@ def _commits(chance: random.Random, now: datetime) -> Iterator[Commit]:
         if night < now:
             build = chance.randrange(10_000)  # some nightlies know no commit, only a build of their own
             sha = f"{chance.getrandbits(160):040x}" if day % 6 else f"buildkite-{build}-main"
-            yield Commit("nightly", 0, sha, sha, night)
+            yield Commit("nightly", 0, sha, sha, night, known_upstream=day % 6 not in (0, 4))
 
 
 def _runs(chance: random.Random, now: datetime, commit: Commit, backend: Backend, job: str) -> Iterator[dict[str, Any]]:
@@ -128,13 +139,13 @@ def _runs(chance: random.Random, now: datetime, commit: Commit, backend: Backend
     lasting = commit.breaks or (backend.broken_since and job == backend.jobs[-1])
     run_id = chance.randrange(10**10)
     at = commit.at + timedelta(seconds=chance.uniform(5, 90))
-    first = _row(chance, commit, backend, job, at, run_id, 1, conclusion, failed)
+    first = _row(chance, now, commit, backend, job, at, run_id, 1, conclusion, failed)
     if first["completed_at"] > now:
         return
     yield first
     if conclusion == "failure" and not lasting and chance.random() < 0.4:
         again = first["completed_at"] + timedelta(minutes=chance.uniform(5, 60))
-        second = _row(chance, commit, backend, job, again, run_id, 2, "success", [])
+        second = _row(chance, now, commit, backend, job, again, run_id, 2, "success", [])
         if second["completed_at"] < now:
             yield second
 
@@ -156,6 +167,7 @@ def _outcome(
 
 def _row(
     chance: random.Random,
+    now: datetime,
     commit: Commit,
     backend: Backend,
     job: str,
@@ -171,11 +183,14 @@ def _row(
     skipped = total // 20
     check_run_id = str(chance.randrange(10**10))
     details = [failure(test, backend) for test in failed] if total else []
-    run_url = f"https://github.com/{backend.repo}/actions/runs/{run_id}"
+    repo = backend.former_name if now - at > backend.renamed else backend.repo
+    run_url = f"https://github.com/{repo}/actions/runs/{run_id}"
+    other = "failure" if conclusion == "success" else "success"  # of the leg with the same name
+    refused = [f"{other} {check_run_id:0>12}"] if job == backend.shared and chance.random() < 0.05 else []
     return {
-        "dynamoKey": f"{backend.repo}/{commit.delivery}/{LABEL}/{job}/{check_run_id}",
+        "dynamoKey": f"{repo}/{commit.delivery}/{LABEL}/{job}/{check_run_id}",
         "status": "completed",
-        "downstream_repo": backend.repo,
+        "downstream_repo": repo,
         "upstream_repo": "pytorch/pytorch",
         "pr_number": commit.pr_number,
         "pytorch_head_sha": commit.sha,
@@ -202,7 +217,9 @@ def _row(
         "event_type": commit.event,
         "flaky_tests": int(total > 0 and chance.random() < 0.05),
         "dispatch_verified": commit.event != "nightly",
-        "commit_verified": commit.event == "nightly" and not commit.sha.startswith("buildkite"),
+        "commit_verified": commit.event == "nightly" and commit.known_upstream,
+        "repository_id": backend.repository_id if now - at < _IDS_KEPT_FOR else "",
+        "conflicts": json.dumps(refused) if refused else "",
         "times_estimated": chance.random() < 0.01,
         "first_seen": at.astimezone(UTC),
         "version": 3 * 10**13 + 2,

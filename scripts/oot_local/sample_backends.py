@@ -22,9 +22,13 @@ class Test:
 
 @dataclass(frozen=True)
 class Backend:
-    """A made-up backend: its jobs, how often they succeed or time out, and what it runs on."""
+    """A made-up backend: its jobs, how often they succeed or time out, and what it runs on.
+
+    Two legs of its matrix share the job name `shared`, so that some of these jobs get two results.
+    """
 
     repo: str
+    repository_id: str
     level: str
     good: float
     late: float
@@ -34,6 +38,10 @@ class Backend:
     weak: tuple[Test, ...] = ()
     broken_since: timedelta | None = None  # from then on, its last job always fails on its first weak test
     silent_since: timedelta = field(default=timedelta())
+    known_for: timedelta = timedelta.max
+    former_name: str = ""
+    renamed: timedelta = timedelta.max  # ago
+    shared: str = ""
     nightly: bool = False
     minutes: float = 25
 
@@ -47,16 +55,20 @@ FOREACH = Test("test/test_foreach.py", "TestForeachPRIVATEUSE1", "test_foreach_c
 GUARD = Test("test/test_privateuse1.py", "TestDeviceGuard", "test_stream_is_restored_after_exception", "attribute")
 
 BACKENDS = (
-    Backend("fabrikam/torch-mesa", "L4", 0.985, 0.002, ("test-distributed", "test-inductor", "test-ops"), "mesa-2",
-            "5.1", weak=(REDUCE,), nightly=True, minutes=52),
-    Backend("contoso/torch-aurora", "L3", 0.97, 0.004, ("build", "test-ops (fp32)", "test-ops (bf16)"), "aurora-x1",
-            "3.4.2", weak=(SDPA,), nightly=True, minutes=38),
-    Backend("northwind/pytorch-npu", "L2", 0.93, 0.01, ("test (fp32, 1)", "test (fp32, 2)", "test (bf16, 1)"), "npu",
-            "8.0.RC3", weak=(RNG, SDPA), minutes=64),
-    Backend("example-labs/torch-falcon", "L2", 0.9, 0.03, ("build", "test-core", "test-dynamo"), "falcon", "0.9",
-            weak=(RESNET, MATMUL), broken_since=timedelta(days=2, hours=5), nightly=True),
-    Backend("tailspin/torch-vortex", "L2", 0.96, 0.02, ("test",), "vortex", "1.2", weak=(MATMUL,),
-            silent_since=timedelta(hours=61), minutes=17),
+    Backend("fabrikam/torch-mesa", "700100", "L4", 0.985, 0.002, ("test-distributed", "test-inductor", "test-ops"),
+            "mesa-2", "5.1", weak=(REDUCE,), nightly=True, minutes=52),
+    Backend("contoso/torch-aurora", "700200", "L3", 0.97, 0.004, ("build", "test-ops (fp32)", "test-ops (bf16)"),
+            "aurora-x1", "3.4.2", weak=(SDPA,), nightly=True, minutes=38),
+    Backend("northwind/pytorch-npu", "700300", "L2", 0.93, 0.01, ("test (fp32, 1)", "test (fp32, 2)", "test (bf16, 1)"),
+            "npu", "8.0.RC3", weak=(RNG, SDPA), minutes=64, former_name="northwind/torch-npu",
+            renamed=timedelta(days=11), shared="test (bf16, 1)"),
+    Backend("example-labs/torch-falcon", "700400", "L2", 0.9, 0.03, ("build", "test-core", "test-dynamo"), "falcon",
+            "0.9", weak=(RESNET, MATMUL), broken_since=timedelta(days=2, hours=5), nightly=True),
+    Backend("tailspin/torch-vortex", "700500", "L2", 0.96, 0.02, ("test",), "vortex", "1.2", weak=(MATMUL,),
+            silent_since=timedelta(hours=61), known_for=timedelta(days=13), minutes=17),
+    # Another repo of this name, which is gone since.
+    Backend("tailspin/torch-vortex", "700501", "L2", 0.8, 0.05, ("test",), "vortex", "0.4", weak=(MATMUL,),
+            silent_since=timedelta(days=16), minutes=30),
 )  # fmt: skip
 
 

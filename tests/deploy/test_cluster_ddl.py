@@ -43,9 +43,10 @@ CLUSTER = """
 
 def test_each_table_is_replicated_and_each_statement_is_for_the_whole_cluster() -> None:
     for statement in statements("cluster", cluster="oot"):
-        assert "ON CLUSTER 'oot'" in statement, statement
-        for engine in re.findall(r"ENGINE = (\w+)", statement):
-            assert engine == "ReplicatedReplacingMergeTree", statement
+        assert "ON CLUSTER 'oot'" in statement or "INSERT INTO default.oot_repo_names" in statement, statement
+        for engine in re.findall(r"ENGINE = (\w+)\('/clickhouse/tables/{uuid}/{shard}', '{replica}'", statement):
+            assert engine in ("ReplicatedReplacingMergeTree", "ReplicatedAggregatingMergeTree"), statement
+        assert statement.count("ENGINE = ") == statement.count("/clickhouse/tables/{uuid}/{shard}"), statement
 
 
 def test_every_table_that_a_reader_reads_is_there_under_its_own_name() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from hud_endpoint.contract import RelayPayload, parse
+from hud_endpoint.wire_types import is_sha
 from oot_local import history
 from oot_local.screenshots import SHOTS, Shot
 from oot_local.state import LocalError
@@ -58,10 +59,33 @@ def test_there_is_something_to_see_of_every_kind() -> None:
     assert {row["event_type"] for row in ROWS} == {"pull_request", "push", "nightly"}
     assert {row["run_attempt"] for row in ROWS} == {1, 2}
     assert {row["dispatch_verified"] for row in ROWS} == {True, False}
+    nightlies = {
+        (row["commit_verified"], is_sha(row["pytorch_head_sha"])) for row in ROWS if row["event_type"] == "nightly"
+    }
+    assert nightlies == {(True, True), (False, True), (False, False)}
     week = [row for row in ROWS if row["first_seen"] > NOW - timedelta(days=7)]
     broken = {(row["pr_number"], row["downstream_repo"]) for row in week if "foreach" in row["failed_tests_json"]}
     assert len(broken) == 3
     assert len({pull for pull, _ in broken}) == 1  # one pull request on three backends
+
+
+def test_there_are_two_results_for_one_job_name_this_week() -> None:
+    week = [row for row in ROWS if row["first_seen"] > NOW - timedelta(days=7)]
+    disputed = [row for row in week if row["conflicts"]]
+    assert {row["downstream_repo"] for row in disputed} == {"northwind/pytorch-npu"}
+    assert any((row["conclusion"], json.loads(row["conflicts"])[0][:8]) == ("success", "failure ") for row in disputed)
+
+
+def test_one_repo_was_renamed_and_another_one_took_a_name() -> None:
+    names: dict[str, set[str]] = {}
+    for row in ROWS:
+        names.setdefault(row["repository_id"], set()).add(row["downstream_repo"])
+    without_id = names.pop("")
+    assert without_id  # the oldest results
+    assert [sorted(two) for two in names.values() if len(two) > 1] == [["northwind/pytorch-npu", "northwind/torch-npu"]]
+    assert list(names.values()).count({"tailspin/torch-vortex"}) == 2
+    newest = {row["repository_id"]: row["first_seen"] for row in sorted(ROWS, key=lambda row: row["first_seen"])}
+    assert newest["700501"] < newest["700500"]
 
 
 def test_the_table_has_every_column(clickhouse: Client) -> None:

@@ -43,7 +43,8 @@ class Prepared:
     async def backend(self, repo: str, filters: Filters, page: int = 1) -> BackendPage:
         self._answer("backend", repo, filters, page)
         paging = replace(self.backend_page.paging, page=page)
-        return replace(self.backend_page, repo=repo, filters=filters, paging=paging)
+        backend = self.backend_page.repo if self.backend_page.asked == repo else repo
+        return replace(self.backend_page, asked=repo, repo=backend, filters=filters, paging=paging)
 
     async def pull_request(self, number: int, upstream_repo: str = "pytorch/pytorch") -> PullRequestPage:
         self._answer("pull_request", number, upstream_repo)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hud_endpoint.errors import RefusedError
+from hud_endpoint.links import backend_path
 from tests.hud_endpoint.views import sample_pages as sample
 from tests.pages import hostile
 from tests.pages.conftest import PHONE, WIDE, axe_violations, keep_screenshot, scrolls_sideways
@@ -41,7 +42,15 @@ PAGES: dict[str, tuple[str, int, Callable[[Prepared], None]]] = {
     "summary-hostile": (SUMMARY, 200, has(summary_page=hostile.SUMMARY)),
     "backend": (BACKEND, 200, has()),
     "backend-empty": (BACKEND, 200, has(backend_page=sample.EMPTY_BACKEND)),
+    "backend-two-results": (BACKEND, 200, has(backend_page=sample.DISPUTED_BACKEND)),
+    "backend-renamed": (f"/oot/{sample.OLD_NAME}", 200, has(backend_page=sample.RENAMED_BACKEND)),
+    "backend-earlier": (backend_path(sample.EARLIER), 200, has(backend_page=sample.EARLIER_BACKEND)),
+    "summary-two-results": (SUMMARY, 200, has(summary_page=sample.DISPUTED_SUMMARY)),
+    "summary-earlier": (SUMMARY, 200, has(summary_page=sample.SUMMARY_OF_BOTH)),
     "pull-request": (PULL_REQUEST, 200, has()),
+    "pull-request-two-results": (PULL_REQUEST, 200, has(pull_request_page=sample.DISPUTED_PULL_REQUEST)),
+    "pull-request-earlier": (PULL_REQUEST, 200, has(pull_request_page=sample.PULL_REQUEST_OF_THREE)),
+    "test-earlier": (TEST, 200, has(test_page=sample.TEST_OF_BOTH)),
     "pull-request-empty": (PULL_REQUEST, 200, has(pull_request_page=sample.EMPTY_PULL_REQUEST)),
     "pull-request-hostile": (PULL_REQUEST, 200, has(pull_request_page=hostile.PULL_REQUEST)),
     "test": (TEST, 200, has()),

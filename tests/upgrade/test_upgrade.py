@@ -30,6 +30,7 @@ from hud_endpoint.relay.stores import RelayStores
 from hud_endpoint.results.store import Outcome, ResultStore
 from oot_local.github_actions import github_id
 from oot_ops.create_tables import dynamodb_tables
+from tests.hud_endpoint.clickhouse.history import in_databases
 from tests.hud_endpoint.relay.desk import IDENTITY, Clock, Desk, new_table
 from tests.hud_endpoint.samples import changed
 
@@ -291,13 +292,14 @@ def database(clickhouse: Client, request: pytest.FixtureRequest) -> Iterator[tup
     rows = "\n".join(json.dumps(dict(zip(left["columns"], row, strict=True))) for row in left["rows"])
     clickhouse.raw_query(f"INSERT INTO {name}.oot_workflow_job FORMAT JSONEachRow\n{rows}")
     yield name, left
-    clickhouse.command(f"DROP DATABASE {name}")
+    for own in (f"{name}_oot", name):
+        clickhouse.command(f"DROP DATABASE {own}")
 
 
 def inside(database: str) -> list[Any]:
     """Return the migrations for a database, which keeps rows for a lifetime: those of the files get old."""
     return [
-        step._replace(statements=[statement.replace("default.", f"{database}.") for statement in step.statements])
+        step._replace(statements=[in_databases(statement, database) for statement in step.statements])
         for step in migrations(retention_days=10_000)
     ]
 
@@ -312,5 +314,8 @@ def test_rows_go_through_the_migrations(clickhouse: Client, database: tuple[str,
     assert len(rows) >= 5
     query = f"SELECT DISTINCT commit_verified, repository_id, conflicts FROM {name}.oot_workflow_job FINAL"  # noqa: S608
     assert clickhouse.query(query).result_rows == [(False, "", "")]
+    repos = {row[left["columns"].index("downstream_repo")] for row in rows}
+    names = clickhouse.query(f"SELECT DISTINCT repo, repository_id FROM {name}.oot_repo_names").result_rows  # noqa: S608
+    assert set(names) == {(repo, "") for repo in repos}  # the pages find what came before the names were kept
     query = f"SELECT count(), countIf(duration_seconds >= 0) FROM {name}.crcr_workflow_job"  # noqa: S608 - CRCR's
     assert clickhouse.query(query).result_rows == [(len(rows), len(rows))]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BUCKET_HOURS = {1: 1, 7: 6, 30: 24}  # of a trend's points, by the days of the window
 _ENDINGS = ("success", "failure", "timed_out", "cancelled", "other")
-_NOTHING: dict[str, int] = {"tests": 0, "tests_failed": 0, "tests_flaky": 0, "pull_requests": 0}
+_NOTHING: dict[str, int] = dict.fromkeys(("tests", "tests_failed", "tests_flaky", "pull_requests", "disputed"), 0)
 
 
 class Numbers(NamedTuple):
@@ -81,6 +81,7 @@ def backend_row(
         last_run=last_run,
         stale=last_run is None or now - last_run > timedelta(hours=STALE_HOURS),
         running=running,
+        disputed=int(numbers["disputed"]),
         trend=points,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from hud_endpoint.views.data.rows import count, severity, spread_of, utc
+from hud_endpoint.views.data.rows import count, severity, spread_of, urgency, utc
 from hud_endpoint.views.models.backend import SlowJob
 from hud_endpoint.views.models.matrix import Cell, Column, Matrix, MatrixRow
 from hud_endpoint.wire_types import is_sha
@@ -24,7 +24,7 @@ Named = tuple[str, str]  # workflow, job
 
 def worst_first(job: Job) -> tuple[int, str, str, str]:
     """Order jobs: the worst first, then by name."""
-    return severity(job.state), job.workflow, job.name, job.key
+    return urgency(job), job.workflow, job.name, job.key
 
 
 def make_matrix(commits: Sequence[tuple[Commit, Row]], latest: Sequence[Job], superseded: Sequence[Job]) -> Matrix:
@@ -72,7 +72,7 @@ def _cell(jobs: Sequence[Job], attempts: int) -> Cell | None:
     if not jobs:
         return None
     ordered = tuple(sorted(jobs, key=worst_first))
-    return Cell(state=ordered[0].state, jobs=ordered, attempts=attempts)
+    return Cell(state=min((job.state for job in jobs), key=severity), jobs=ordered, attempts=attempts)
 
 
 def _commit(job: Job) -> Commit:

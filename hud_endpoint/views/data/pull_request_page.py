@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hud_endpoint.views.data.backends import read_numbers
 from hud_endpoint.views.data.breakers import BASELINE_DAYS, baselines
 from hud_endpoint.views.data.jobs import worst_first
-from hud_endpoint.views.data.rows import count, job, latest_attempts, severity
+from hud_endpoint.views.data.rows import count, job, latest_attempts, urgency
 from hud_endpoint.views.data.running import RunningUnknownError
 from hud_endpoint.views.data.together import together
 from hud_endpoint.views.data.triage import FAILED, judge_job
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from hud_endpoint.views.data.breakers import Baseline
+    from hud_endpoint.views.data.names import Names
     from hud_endpoint.views.data.rows import Ask
     from hud_endpoint.views.data.running import RunningJobs
     from hud_endpoint.views.models.jobs import Job
@@ -30,17 +31,17 @@ MAX_JOBS = 2000
 
 
 def read_pull_request(
-    ask: Ask, running_jobs: RunningJobs, number: int, upstream_repo: str, now: datetime
+    ask: Ask, running_jobs: RunningJobs, names: Names, number: int, upstream_repo: str, now: datetime
 ) -> PullRequestPage:
     """Ask for everything; raises what `ask` raises."""
     with together() as start:
         numbering = start(read_numbers, ask, [BASELINE_DAYS])
         rows = ask("oot_pr_jobs", pr=number, upstream_repo=upstream_repo)
     deliveries = {str(row["key"]): str(row["delivery_id"]) for row in rows}
-    jobs = {one.key: one for one in map(job, rows)}
+    jobs = {one.key: one for one in (job(row, names) for row in rows)}
     known = True
     try:
-        running = running_jobs.of_pull_request(upstream_repo, number)
+        running = running_jobs.of_pull_request(upstream_repo, number, names)
     except RunningUnknownError:
         known, running = False, []
     for one, delivery in running:
@@ -51,7 +52,7 @@ def read_pull_request(
     base = baselines(numbering.result().by_repo[BASELINE_DAYS].values())
     latest.sort(key=lambda one: (-one.first_seen.timestamp(), one.key))
     kept, left_out = latest[:MAX_JOBS], len(latest[MAX_JOBS:])
-    commits = _commits(kept, superseded[:MAX_JOBS], base)
+    commits = _commits(kept, superseded[:MAX_JOBS], base, names)
     return PullRequestPage(
         number=number,
         upstream_repo=upstream_repo,
@@ -61,14 +62,16 @@ def read_pull_request(
     )
 
 
-def _commits(latest: Sequence[Job], superseded: Sequence[Job], base: Mapping[str, Baseline]) -> list[PullRequestCommit]:
+def _commits(
+    latest: Sequence[Job], superseded: Sequence[Job], base: Mapping[str, Baseline], names: Names
+) -> list[PullRequestCommit]:
     by_sha: dict[str, dict[str, list[Job]]] = defaultdict(lambda: defaultdict(list))
     earlier: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for one in latest:
         by_sha[one.sha][one.repo].append(one)
     for one in superseded:
         earlier[one.sha, one.repo].append(one)
-    commits = [_commit(sha, backends, earlier, base) for sha, backends in by_sha.items()]
+    commits = [_commit(sha, backends, earlier, base, names) for sha, backends in by_sha.items()]
     return sorted(commits, key=lambda commit: (-commit.first_seen.timestamp(), commit.sha))
 
 
@@ -77,10 +80,17 @@ def _commit(
     backends: Mapping[str, Sequence[Job]],
     earlier: Mapping[tuple[str, str], Sequence[Job]],
     base: Mapping[str, Baseline],
+    names: Names,
 ) -> PullRequestCommit:
     broken = {repo for repo, jobs in backends.items() if any(_is_broken(one) for one in jobs)}
     judged = {repo for repo, jobs in backends.items() if any(one.state in FAILED | {"success"} for one in jobs)}
-    told = [_backend(repo, jobs, earlier.get((sha, repo), ()), broken, judged, base) for repo, jobs in backends.items()]
+    told = [
+        replace(
+            _backend(repo, jobs, earlier.get((sha, repo), ()), broken, judged, base),
+            is_new=names.is_new(repo),
+        )
+        for repo, jobs in backends.items()
+    ]
     everything = [one for jobs in backends.values() for one in jobs]
     return PullRequestCommit(
         sha=sha,
@@ -88,7 +98,8 @@ def _commit(
         first_seen=min(one.first_seen for one in everything),
         counts=count(one.state for one in everything),
         running=sum(one.state == "running" for one in everything),
-        backends=tuple(sorted(told, key=lambda one: (severity(one.jobs[0].state), one.repo))),
+        disputed=sum(bool(one.refused) for one in everything),
+        backends=tuple(sorted(told, key=lambda one: (urgency(one.jobs[0]), one.repo))),
     )
 
 
@@ -109,6 +120,8 @@ def _backend(
         level=newest.level,
         counts=count(one.state for one in jobs),
         running=sum(one.state == "running" for one in jobs),
+        disputed=sum(bool(one.refused) for one in jobs),
+        is_new=False,
         jobs=tuple(
             _judged(one, broken=broken, judged=judged, base=base, recovered=False)
             for one in sorted(jobs, key=worst_first)

@@ -15,6 +15,7 @@ from hud_endpoint.clickhouse import saved_queries
 from hud_endpoint.errors import RefusedError
 from hud_endpoint.views.data.backend_page import read_backend
 from hud_endpoint.views.data.kept import Keeper, UnavailableError
+from hud_endpoint.views.data.names import read_names
 from hud_endpoint.views.data.pull_request_page import read_pull_request
 from hud_endpoint.views.data.readiness import Criteria
 from hud_endpoint.views.data.summary_page import read_summary
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from clickhouse_connect.driver.client import Client
 
+    from hud_endpoint.views.data.names import Names
     from hud_endpoint.views.data.rows import Ask, Row
     from hud_endpoint.views.data.running import RunningJobs
     from hud_endpoint.views.models.backend import BackendPage
@@ -63,26 +65,29 @@ class ClickHouseReader:
 
     async def summary(self, filters: Filters) -> Summary:
         """Give every backend of the window."""
+        names = await self.names()
         return await self._page(
-            ("summary", filters), lambda: read_summary(self._ask, self._running, filters, self._now())
+            ("summary", filters), lambda: read_summary(self._ask, self._running, names, filters, self._now())
         )
 
     async def backend(self, repo: str, filters: Filters, page: int = 1) -> BackendPage:
         """Give one backend; raises RefusedError `not_found` for a repo that has never reported."""
         if not 1 <= page <= MAX_PAGE:
             raise RefusedError("invalid_parameter", f"page is a number from 1 to {MAX_PAGE}.")
+        names = await self.names()
         return await self._page(
             ("backend", repo, filters, page),
-            lambda: read_backend(self._ask, self._running, self._criteria, repo, filters, page, self._now()),
+            lambda: read_backend(self._ask, self._running, names, self._criteria, repo, filters, page, self._now()),
         )
 
     async def pull_request(self, number: int, upstream_repo: str = "pytorch/pytorch") -> PullRequestPage:
         """Give what backends say about an upstream PR; one nobody has reported on has no commits."""
         if not 1 <= number <= MAX_NUMBER:
             raise RefusedError("invalid_parameter", "A pull request's number is positive, and below 2^63.")
+        names = await self.names()
         return await self._page(
             ("pull_request", number, upstream_repo),
-            lambda: read_pull_request(self._ask, self._running, number, upstream_repo, self._now()),
+            lambda: read_pull_request(self._ask, self._running, names, number, upstream_repo, self._now()),
         )
 
     async def test(self, name: str, filters: Filters, *, classname: str = "", file: str = "") -> FailedTestPage:
@@ -96,6 +101,12 @@ class ClickHouseReader:
             ("test", name, classname, file, filters),
             lambda: read_test(self._ask, name, classname, file, filters, self._now()),
         )
+
+    async def names(self) -> Names:
+        """Return which backend each name means; like every answer it is kept for seconds, and for outages."""
+        names: Names
+        names, _ = await self._kept("names", lambda: read_names(self._ask))
+        return names
 
     async def rows(self, name: str, **parameters: Any) -> tuple[Sequence[Row], bool]:  # noqa: ANN401
         """Give the rows of a saved query as pages get theirs, and whether they are only the last good ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from hud_endpoint.wire_types import is_sha
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from hud_endpoint.views.data.names import Names
     from hud_endpoint.views.models.filters import Filters
     from hud_endpoint.views.models.jobs import State
 
@@ -22,8 +24,18 @@ if TYPE_CHECKING:
     # Runs a saved query by its name and parameters.
     Ask = Callable[..., Sequence[Row]]
 
-# What a reader must see first.
-_WORST_FIRST = ("failure", "timed_out", "running", "cancelled", "action_required", "stale", "neutral", "skipped")
+# What a reader must see first; a disputed job has another result, which was refused.
+_WORST_FIRST = (
+    "failure",
+    "timed_out",
+    "disputed",
+    "running",
+    "cancelled",
+    "action_required",
+    "stale",
+    "neutral",
+    "skipped",
+)
 _SEVERITY = {state: place for place, state in enumerate(_WORST_FIRST)}
 
 
@@ -52,6 +64,11 @@ def number(value: float | None) -> float | None:
 def severity(state: State) -> int:
     """Order states, the worst first; success is the last."""
     return _SEVERITY.get(state, len(_WORST_FIRST) if state != "success" else len(_WORST_FIRST) + 1)
+
+
+def urgency(job: Job) -> int:
+    """Order jobs, the one to be seen first, first: one with another result that was refused is never plainly passed."""
+    return min(severity(job.state), severity("disputed")) if job.refused else severity(job.state)
 
 
 def count(states: Iterable[State]) -> Counts:
@@ -89,15 +106,26 @@ def is_verified(event_type: str, *, dispatch: bool, commit: bool) -> bool:
     return bool(dispatch or (commit and is_self_reported(event_type)))
 
 
-def job(row: Row) -> Job:
+def refused_results(conflicts: str) -> tuple[State, ...]:
+    """Return the conclusions of the refused results that a row of oot_workflow_job names, "conclusion digest" each."""
+    try:
+        notes = json.loads(conflicts) if conflicts else []
+    except ValueError:
+        notes = [conflicts]
+    return tuple(str(note).partition(" ")[0] for note in (notes if isinstance(notes, list) else [notes]))
+
+
+def job(row: Row, names: Names) -> Job:
     """Give the job execution of a row of oot_pr_jobs or oot_commit_jobs."""
     completed = row["status"] == "completed"
     timed = completed and not row["times_estimated"]
+    first_seen = utc(row["first_seen"])
     started, ended = utc(row["started_at"]), utc(row["completed_at"])
     known_start = started.year > 1970 and not (row["times_estimated"] and row["origin"] != "sweeper")
     return Job(
         key=row["key"],
-        repo=row["repo"],
+        repo=names.backend_of(row["repo"], row["repository_id"], first_seen),
+        reported_as=row["repo"],
         level=row["level"],
         workflow=row["workflow"],
         name=row["name"],
@@ -105,6 +133,7 @@ def job(row: Row) -> Job:
         run_id=row["run_id"],
         attempt=int(row["attempt"]),
         state=row["conclusion"] if completed else "running",
+        refused=refused_results(row["conflicts"]),
         origin=row["origin"],
         event_type=row["event_type"],
         upstream_repo=row["upstream_repo"],
@@ -112,7 +141,7 @@ def job(row: Row) -> Job:
         sha=row["sha"],
         is_sha=is_sha(row["sha"]),
         verified=is_verified(row["event_type"], dispatch=row["dispatch_verified"], commit=row["commit_verified"]),
-        first_seen=utc(row["first_seen"]),
+        first_seen=first_seen,
         started_at=started if known_start else None,
         completed_at=ended if completed and ended.year > 1970 else None,
         duration=float(int(ended.timestamp()) - int(started.timestamp())) if timed else None,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from types_boto3_dynamodb.client import DynamoDBClient
 
+    from hud_endpoint.views.data.names import Names
+
 MAX_RUNNING = 1000  # of one backend or PR; more are not looked at
 COUNT_THREADS = 8  # a thousand backends are a thousand queries of milliseconds; the client has ten connections
 
@@ -32,25 +34,30 @@ class RunningJobs:
         self._table = table
         self._threads = ThreadPoolExecutor(COUNT_THREADS, thread_name_prefix="running")
 
-    def of_backend(self, repo: str) -> list[tuple[Job, str]]:
-        """Give the running jobs of a backend with their delivery ids, newest first."""
-        return self._jobs("running_repo", repo)
+    def under_name(self, repo: str, names: Names) -> list[tuple[Job, str]]:
+        """Return the running jobs that report under a repo's name with their delivery ids, newest first."""
+        return self._jobs("running_repo", repo, names)
 
-    def of_pull_request(self, upstream_repo: str, number: int) -> list[tuple[Job, str]]:
-        """Give the running jobs of an upstream PR with their delivery ids, newest first."""
-        return self._jobs("running_pr", f"{upstream_repo}#{number}")
+    def of_pull_request(self, upstream_repo: str, number: int, names: Names) -> list[tuple[Job, str]]:
+        """Return the running jobs of an upstream PR with their delivery ids, newest first."""
+        return self._jobs("running_pr", f"{upstream_repo}#{number}", names)
 
-    def counts(self, repos: Iterable[str]) -> dict[str, int]:
-        """Give how many jobs of each backend run."""
+    def counts(self, backends: Iterable[str], names: Names) -> dict[str, int]:
+        """Return how many jobs of each backend run."""
         context = copy_context()
-        return dict(self._threads.map(lambda repo: context.copy().run(self._count, repo), repos))
+        return dict(self._threads.map(lambda one: context.copy().run(self._count, one, names), backends))
 
-    def _count(self, repo: str) -> tuple[str, int]:
-        return repo, sum(page["Count"] for page in self._pages("running_repo", repo, Select="COUNT"))
+    def _count(self, backend: str, names: Names) -> tuple[str, int]:
+        return backend, sum(self._count_under_name(name, backend, names) for name in names.names_of(backend))
 
-    def _jobs(self, index: str, value: str) -> list[tuple[Job, str]]:
+    def _count_under_name(self, repo: str, backend: str, names: Names) -> int:
+        if names.is_shared(repo):
+            return sum(job.repo == backend for job, _ in self.under_name(repo, names))
+        return sum(page["Count"] for page in self._pages("running_repo", repo, Select="COUNT"))
+
+    def _jobs(self, index: str, value: str, names: Names) -> list[tuple[Job, str]]:
         items = [item for page in self._pages(index, value) for item in page["Items"]]
-        jobs = [(_job(item), item.get("delivery_id", {}).get("S", "")) for item in items]
+        jobs = [(_job(item, names), item.get("delivery_id", {}).get("S", "")) for item in items]
         return sorted(jobs, key=lambda one: (-one[0].first_seen.timestamp(), one[0].key))
 
     def _pages(self, index: str, value: str, **options: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401
@@ -76,7 +83,7 @@ class RunningJobs:
             raise RunningUnknownError(type(error).__name__) from error
 
 
-def _job(item: Mapping[str, Mapping[str, Any]]) -> Job:
+def _job(item: Mapping[str, Mapping[str, Any]], names: Names) -> Job:
     """Read an item as it stands there; a field of another type than ours counts as absent."""
 
     def text(name: str) -> str:
@@ -92,11 +99,13 @@ def _job(item: Mapping[str, Mapping[str, Any]]) -> Job:
 
     event_type = text("event_type") or "pull_request"
     started = _time(text("started_at"))
-    sha = text("pytorch_head_sha")
+    first_seen = _time(text("first_seen")) or started or datetime.now(UTC)
+    repo, sha = text("downstream_repo"), text("pytorch_head_sha")
     queue = item.get("queue_time", {}).get("N")
     return Job(
         key=text("dynamoKey"),
-        repo=text("downstream_repo"),
+        repo=names.backend_of(repo, text("repository_id"), first_seen),
+        reported_as=repo,
         level=text("downstream_repo_level"),
         workflow=text("workflow_name"),
         name=text("job_name"),
@@ -104,6 +113,7 @@ def _job(item: Mapping[str, Mapping[str, Any]]) -> Job:
         run_id=text("run_id"),
         attempt=whole("run_attempt", 1),
         state="running",
+        refused=tuple(str(note).partition(" ")[0] for note in sorted(item.get("conflicts", {}).get("SS", []))),
         origin=text("origin") or "job",
         event_type=event_type,
         upstream_repo=text("upstream_repo"),
@@ -111,7 +121,7 @@ def _job(item: Mapping[str, Mapping[str, Any]]) -> Job:
         sha=sha,
         is_sha=is_sha(sha),
         verified=is_verified(event_type, dispatch=flag("dispatch_verified"), commit=flag("commit_verified")),
-        first_seen=_time(text("first_seen")) or started or datetime.now(UTC),
+        first_seen=first_seen,
         started_at=started,
         completed_at=None,
         duration=None,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from hud_endpoint.views.data.names import Names
     from hud_endpoint.views.data.rows import Ask
     from hud_endpoint.views.data.running import RunningJobs
     from hud_endpoint.views.models.filters import Filters
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 REMEMBERED_DAYS = 7
 
 
-def read_summary(ask: Ask, running_jobs: RunningJobs, filters: Filters, now: datetime) -> Summary:
+def read_summary(ask: Ask, running_jobs: RunningJobs, names: Names, filters: Filters, now: datetime) -> Summary:
     """Ask for everything; raises what `ask` raises."""
     remembered = max(filters.days, REMEMBERED_DAYS)
     with together() as start:
@@ -40,7 +41,7 @@ def read_summary(ask: Ask, running_jobs: RunningJobs, filters: Filters, now: dat
         if pull_requests and (filters.level or filters.text):
             counted = ask("oot_pull_requests", days=filters.days, events=events(filters), repos=shown)
             pull_requests = int(counted[0]["pull_requests"])
-        running = _running(running_jobs, shown)
+        running = _running(running_jobs, shown, names)
     rows = [
         backend_row(
             repo,
@@ -66,9 +67,9 @@ def read_summary(ask: Ask, running_jobs: RunningJobs, filters: Filters, now: dat
     )
 
 
-def _running(running_jobs: RunningJobs, repos: Iterable[str]) -> Mapping[str, int] | None:
+def _running(running_jobs: RunningJobs, backends: Iterable[str], names: Names) -> Mapping[str, int] | None:
     try:
-        return running_jobs.counts(repos)
+        return running_jobs.counts(backends, names)
     except RunningUnknownError:
         return None
 

@@ -110,7 +110,7 @@ def _backend(
 
 def _read_occurrences(ask: Ask, name: str, groups: Sequence[Row]) -> list[Occurrence]:
     """Give the newest failures of all groups, newest first."""
-    newest = sorted(one for row in groups for one in row["newest_failures"])[:OCCURRENCES]
+    newest = sorted((*one, row["repo"]) for row in groups for one in row["newest_failures"])[:OCCURRENCES]
     if not newest:
         return []
     rows = ask(
@@ -120,12 +120,12 @@ def _read_occurrences(ask: Ask, name: str, groups: Sequence[Row]) -> list[Occurr
         days=sorted({one[2] for one in newest}),
     )
     told = {row["id"]: row for row in rows}
-    return [_occurrence(told[one[1]], recovered=bool(one[3])) for one in newest if one[1] in told]
+    return [_occurrence(told[one[1]], one[4], recovered=bool(one[3])) for one in newest if one[1] in told]
 
 
-def _occurrence(row: Row, *, recovered: bool) -> Occurrence:
+def _occurrence(row: Row, backend: str, *, recovered: bool) -> Occurrence:
     return Occurrence(
-        repo=row["repo"],
+        repo=backend,
         classname=row["classname"],
         file=row["file"],
         status=row["status"],

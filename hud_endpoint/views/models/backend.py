@@ -16,6 +16,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownName:
+    """A name that a backend has reported under, with its first result and its last one."""
+
+    name: str
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierRepository:
+    """Another repo that had a backend's name before it, and reported under it until then."""
+
+    backend: str  # what it is called now
+    repository_id: str
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
     """One condition for a level."""
 
@@ -110,11 +128,16 @@ class BackendPage:
 
     filters: Filters
     freshness: Freshness
-    repo: str
+    asked: str  # the name that was asked for
+    repo: str  # the backend that it leads to
+    names: tuple[KnownName, ...]  # the newest first; () for a backend that has had one name only
+    earlier: tuple[EarlierRepository, ...]  # whose results under the name are not on this page
     health: BackendRow  # counts may be all zero
     environment: tuple[EnvironmentEntry, ...]
     readiness: Readiness
     running: tuple[Job, ...] | None  # None: unknown
+    disputed: tuple[Job, ...]  # of those that run and of the matrix: jobs with another result, which was refused
+    disputed_total: int  # those on other pages of the matrix among them
     matrix: Matrix
     paging: Paging
     failures: tuple[FailingTest, ...]  # newest first, at most 50

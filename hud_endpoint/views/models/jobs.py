@@ -27,14 +27,16 @@ class Job:
     """One job execution: a check run, of one attempt."""
 
     key: str  # dynamoKey
-    repo: str
+    repo: str  # the backend that it counts for
+    reported_as: str  # the name that the backend had then
     level: str
     workflow: str
     name: str  # "" where a whole workflow reports at once
     check_run_id: str
     run_id: str
     attempt: int
-    state: State
+    state: State  # that was accepted
+    refused: tuple[State, ...]  # what other results for the job said, which came later and were refused
     origin: str  # job, sweeper, deferred
     event_type: str
     upstream_repo: str
@@ -58,3 +60,8 @@ class Job:
     artifact_url: str
     failures: tuple[str, ...] = ()  # names of failed tests, at most 20
     verdict: Verdict = field(default_factory=Verdict)
+
+    @property
+    def accepted(self) -> State | None:
+        """The accepted result; None while it is still on its way, though another one was refused already."""
+        return None if self.state == "running" or self.origin == "sweeper" else self.state

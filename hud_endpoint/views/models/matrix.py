@@ -28,6 +28,11 @@ class Cell:
     jobs: tuple[Job, ...]  # the legs of the latest attempt, worst first
     attempts: int  # 2 and more: it was re-run
 
+    @property
+    def disputed(self) -> bool:
+        """Whether there is another result for one of the legs, which was refused."""
+        return any(job.refused for job in self.jobs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:

@@ -20,6 +20,8 @@ class PullRequestBackend:
     level: str
     counts: Counts
     running: int
+    disputed: int  # jobs with another result, which was refused
+    is_new: bool  # it has a name that another repo had before, and no result of it has come in yet
     jobs: tuple[Job, ...]  # latest attempts, and what runs; worst first
     superseded: tuple[Job, ...]  # earlier attempts, newest first
 
@@ -33,13 +35,18 @@ class PullRequestCommit:
     first_seen: datetime
     counts: Counts
     running: int
+    disputed: int
     backends: tuple[PullRequestBackend, ...]  # worst first
 
     @property
     def headline(self) -> str:
         """Such as "3/4 passed, 1 running"; cancelled and skipped jobs are in neither number."""
         said = f"{self.counts.success}/{self.counts.judged + self.running} passed"
-        return f"{said}, {self.running} running" if self.running else said
+        if self.running:
+            said += f", {self.running} running"
+        if self.disputed:
+            said += f", {self.disputed} with more than one result"
+        return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class BackendRow:
     """One backend in the window."""
 
-    repo: str
+    repo: str  # its newest name; `name@id` where another repo has that name by now
     level: str  # "" unknown
     counts: Counts
     duration: Spread
@@ -29,6 +29,7 @@ class BackendRow:
     last_run: datetime | None
     stale: bool  # last_run is more than STALE_HOURS ago
     running: int | None  # None: unknown
+    disputed: int  # jobs with another result, which was refused
     trend: tuple[TrendPoint, ...]  # oldest first, without holes; hours for 24 h, 6 hours for 7 d, days for 30 d
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -105,11 +106,39 @@ def _row(chance: random.Random, repo: str, seen: datetime, about: Row) -> Row:
         "failed_tests_json": json.dumps(tests) if tests else "",
         "artifact_url": "",
         "environment": json.dumps({"run": about["run_id"]}) if chance.random() < 0.3 else "",
+        "repository_id": "",
+        "conflicts": json.dumps(["failure 0123456789ab"]) if conclusion and chance.random() < 0.1 else "",
         "first_seen": seen.replace(microsecond=0),
         "version": 3 * 10**13 + 1,
         "is_deleted": 0,
         **about,
     }
+
+
+def under_former_names(rows: Sequence[Row], repos: Sequence[str], now: datetime) -> tuple[list[Row], list[Row]]:
+    """Return the rows as they were reported, and the same with what pages are to call each backend.
+
+    The first repo was renamed, and so was the third, to a name that the second had had until then; the fourth has never
+    told an id, and the others did not in the beginning. What the second would have reported since is left out.
+    """
+    renamed, gone, taker, unknown = repos
+    reported, shown = [], []
+    for row in rows:
+        repo, age = row["downstream_repo"], now - row["first_seen"]
+        repository_id = "" if repo == unknown or age > timedelta(days=10) else f"id-{repo}"
+        if repo == renamed:
+            name, backend = (f"{repo}-before" if age > timedelta(days=4) else repo), repo
+        elif repo == gone:
+            if age < timedelta(days=3):
+                continue
+            name, backend = f"{repo}-shared", f"{repo}-shared@id-{repo}"
+        elif repo == taker:
+            name, backend = (repo if age > timedelta(days=2.5) else f"{gone}-shared"), f"{gone}-shared"
+        else:
+            name, backend = repo, repo
+        reported.append({**row, "downstream_repo": name, "repository_id": repository_id})
+        shown.append({**row, "downstream_repo": backend})
+    return reported, shown
 
 
 def load(client: Client, rows: Sequence[Row]) -> None:
@@ -197,9 +226,15 @@ def commit_of(row: Row) -> tuple[str, int, str]:
     return row["upstream_repo"], row["pr_number"], row["pytorch_head_sha"]
 
 
-def refresh(client: Client) -> None:
-    """Bring the rollups up to date now, instead of within a minute."""
-    for table in rollups():
+def in_databases(statement: str, database: str) -> str:
+    """Return a statement of the schema for a test's own `database`, with `{database}_oot` in place of `oot`."""
+    own = statement.replace("default.", f"{database}.")
+    return re.sub(r"(?<![\w.'])oot(?=\.\w|\s*$)", f"{database}_oot", own)
+
+
+def refresh(client: Client, database: str = "oot", tables: Sequence[str] = ()) -> None:
+    """Bring the rollups, or some of them, up to date now, instead of within a minute."""
+    for table in tables or rollups():
         # One that is under way may have begun before the rows came.
         for command in ("WAIT", "REFRESH", "WAIT"):
-            client.command(f"SYSTEM {command} VIEW oot.{table}_mv")
+            client.command(f"SYSTEM {command} VIEW {database}.{table}_mv")

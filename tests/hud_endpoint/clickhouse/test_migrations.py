@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from hud_endpoint.clickhouse.connection import connect
-from hud_endpoint.clickhouse.ddl import Migration, insert_columns, migrations, statements
+from hud_endpoint.clickhouse.ddl import Migration, insert_columns, migrations, rollups
 from hud_endpoint.clickhouse.migrations import MigrationError, apply, pending
+from tests.hud_endpoint.clickhouse import history
+from tests.hud_endpoint.clickhouse.history import in_databases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,13 +32,14 @@ def database(clickhouse: Client) -> Iterator[str]:
     name = f"migrations_{uuid.uuid4().hex}"
     clickhouse.command(f"CREATE DATABASE {name} ENGINE = Atomic")
     yield name
-    clickhouse.command(f"DROP DATABASE {name}")
+    for database in (f"{name}_oot", name):
+        clickhouse.command(f"DROP DATABASE IF EXISTS {database}")
 
 
 def inside(database: str, given: list[Migration] | None = None) -> list[Migration]:
     """The schema's migrations, made for this database."""
     return [
-        one._replace(statements=[statement.replace("default.", f"{database}.") for statement in one.statements])
+        one._replace(statements=[in_databases(statement, database) for statement in one.statements])
         for one in (migrations() if given is None else given)
     ]
 
@@ -60,6 +63,28 @@ def test_a_new_database_gets_all_of_them_and_a_second_run_nothing(clickhouse: Cl
     assert tables(clickhouse, database) == before
 
 
+def test_runs_of_the_whole_schema_at_the_same_time_end_as_one(clickhouse: Client, database: str, stack: Stack) -> None:
+    """Also where a file makes views anew that the other run is about to read."""
+    ours, gate = inside(database), threading.Barrier(4)
+
+    def one(number: int) -> None:
+        client = connect(stack.state["clickhouse_url"])
+        gate.wait()
+        threading.Event().wait(0.15 * number)  # one after the other, a few statements apart
+        apply(client, ours, database=database)
+        client.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for ran in [pool.submit(one, number) for number in range(4)]:
+            ran.result()
+    assert recorded(clickhouse, database) == [(step.number, step.name) for step in ours]
+    views = clickhouse.query(
+        "SELECT name FROM system.tables WHERE database = {name: String} AND engine = 'MaterializedView'",
+        parameters={"name": f"{database}_oot"},
+    )
+    assert {name for (name,) in views.result_rows} == {f"{table}_mv" for table in rollups()}
+
+
 def test_looking_changes_nothing(clickhouse: Client, database: str) -> None:
     ours = inside(database)
     assert pending(clickhouse, ours, database=database) == ours
@@ -67,9 +92,10 @@ def test_looking_changes_nothing(clickhouse: Client, database: str) -> None:
 
 
 def test_tables_from_before_there_was_a_record_are_taken_over(clickhouse: Client, database: str) -> None:
-    for statement in statements():
-        if "oot_schema_version" not in statement:
-            clickhouse.command(statement.replace("default.", f"{database}."))
+    for migration in migrations():
+        if 0 < migration.number <= 10:  # later files never came without a record
+            for statement in migration.statements:
+                clickhouse.command(in_databases(statement, database))
     row = {"dynamoKey": "k", "downstream_repo": "o/r", "first_seen": datetime.now(UTC), "version": 1}
     clickhouse.insert(f"{database}.oot_workflow_job", [list(row.values())], column_names=list(row))
     before = tables(clickhouse, database)
@@ -144,6 +170,36 @@ class TestOrder:
         ours = self.all(database, [self.FIRST], [self.THEN], [self.THEN.replace(" b ", " c ")])
         apply(clickhouse, [*ours[:2], ours[3]], database=database)  # another branch was merged first
         assert [one.number for one in apply(clickhouse, ours, database=database)] == [2]
+
+
+def test_rollups_that_were_counted_by_name_are_counted_by_id(clickhouse: Client, database: str) -> None:
+    """Of file 012: the same numbers before and after, and those that come in then are of the same backend."""
+    ours = inside(database)
+    apply(clickhouse, [one for one in ours if one.number < 12], database=database)
+
+    def report(repo: str, repository_id: str, hours: int) -> None:
+        at = datetime.now(UTC) - timedelta(hours=hours)
+        row = {"dynamoKey": f"{repo}/{hours}", "downstream_repo": repo, "repository_id": repository_id}
+        about = {"status": "completed", "conclusion": "success", "first_seen": at, "started_at": at, "completed_at": at}
+        values = [*row.values(), *about.values(), 3 * 10**13]
+        clickhouse.insert(f"{database}.oot_workflow_job", [values], column_names=[*row, *about, "version"])
+
+    def counted(table: str) -> list[Any]:
+        query = f"SELECT repo, sum(success) FROM {database}_oot.{table} GROUP BY repo ORDER BY repo"  # noqa: S608
+        return list(clickhouse.query(query).result_rows)
+
+    report("org/old", "", 50)
+    report("org/old", "7", 30)
+    report("org/other", "", 20)
+    history.refresh(clickhouse, f"{database}_oot", ["backend_hours", "commit_hours", "failed_tests"])
+    assert counted("backend_hours FINAL") == [("org/old", 2), ("org/other", 1)]
+    apply(clickhouse, ours, database=database)
+    history.refresh(clickhouse, f"{database}_oot")
+    assert counted("hours_by_backend") == [("org/old", 2), ("org/other", 1)]
+    report("org/new", "7", 1)
+    report("org/old", "8", 1)
+    history.refresh(clickhouse, f"{database}_oot")
+    assert counted("hours_by_backend") == [("org/new", 3), ("org/old", 1), ("org/other", 1)]
 
 
 def test_a_column_is_added_in_one_place(clickhouse: Client, database: str, tmp_path: Path) -> None:

@@ -173,6 +173,7 @@ def test_every_view_is_known_and_writes_one_block(clickhouse: Client) -> None:
         "SELECT name, create_table_query FROM system.tables WHERE database = 'oot' AND engine = 'MaterializedView'"
     ).result_rows
     assert {name for name, _ in views} == {f"{table}_mv" for table in rollups()}
+    assert len(rollups()) == len(set(rollups()))
     for name, query in views:
         assert "min_insert_block_size_rows = 1000000000000" in query, name
 

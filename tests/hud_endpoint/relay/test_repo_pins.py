@@ -14,7 +14,7 @@ from hud_endpoint.errors import RefusedError
 from hud_endpoint.events import Grant
 from hud_endpoint.relay.allowlist import Listed
 from hud_endpoint.relay.forward import Delivered
-from hud_endpoint.relay.repo_pins import RepoPin, RepoPins
+from hud_endpoint.relay.repo_pins import RepoPin, RepoPins, stable_id
 from tests.hud_endpoint.relay.desk import IDENTITY, REPO, SCHEDULED, Desk, new_table
 from tests.hud_endpoint.relay.jobs import Job, refused
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, changed
@@ -111,6 +111,21 @@ def test_a_pipeline_elsewhere_is_known_by_the_allowlists_ids(relay: Relay) -> No
         }
         assert relay.post(**elsewhere) == "delivered"
     assert list(relay.pins.every()) == []
+
+
+@pytest.mark.parametrize(
+    ("proven", "stable"),
+    [
+        ({}, "77"),
+        ({"issuer": "https://token.actions.githubusercontent.com/some-enterprise"}, "77"),
+        ({"issuer": "https://ghes.example.org/_services/token"}, "ghes.example.org:77"),
+        ({"issuer": "https://agent.buildkite.com", "repository_owner_id": None}, None),
+        ({"issuer": "https://gitlab.com", "repository_owner_id": None}, None),  # 77 is another project there
+    ],
+    ids=str,
+)
+def test_no_two_repos_have_one_id(proven: dict[str, Any], stable: str | None) -> None:
+    assert stable_id(replace(IDENTITY, **proven)) == stable
 
 
 def test_over_the_wire(stack: Stack) -> None:

@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from hud_endpoint.views.models.backend import (
     BackendPage,
     Criterion,
+    EarlierRepository,
     EnvironmentEntry,
     FailingTest,
     FlakyTest,
+    KnownName,
     Readiness,
     SlowJob,
     SlowTest,
@@ -55,6 +57,7 @@ FALCON = BackendRow(
     last_run=NOW - timedelta(minutes=14),
     stale=False,
     running=3,
+    disputed=0,
     trend=trend(1, 2, 0, 3, 5, 9, 4, 2, 1, 0, 0, 2, 3, 3, 1, 1, 7, 2, 2, 1, 0, 0, 1, 4, 9, 8, 3, 2),
 )
 NPU = replace(
@@ -86,6 +89,7 @@ UNJUDGED = BackendRow(
     last_run=NOW - timedelta(days=5),
     stale=True,
     running=0,
+    disputed=0,
     trend=(),
 )
 BREAKER = Breaker(
@@ -136,6 +140,7 @@ LAST_GOOD_SUMMARY = replace(
 FAILED = Job(
     key=f"{FALCON.repo}/a8f5f167/ci/test-float32/987",
     repo=FALCON.repo,
+    reported_as=FALCON.repo,
     level="L2",
     workflow="ci",
     name="test-float32",
@@ -143,6 +148,7 @@ FAILED = Job(
     run_id="240",
     attempt=2,
     state="failure",
+    refused=(),
     origin="job",
     event_type="pull_request",
     upstream_repo="pytorch/pytorch",
@@ -262,7 +268,10 @@ HOSTILE_FAILURE = replace(
 BACKEND = BackendPage(
     filters=FILTERS,
     freshness=FRESHNESS,
+    asked=FALCON.repo,
     repo=FALCON.repo,
+    names=(),
+    earlier=(),
     health=FALCON,
     environment=(EnvironmentEntry(name="device", value="falcon-2"), EnvironmentEntry(name="sdk", value="8.0")),
     readiness=Readiness(
@@ -277,6 +286,8 @@ BACKEND = BackendPage(
         ready=False,
     ),
     running=(RUNNING,),
+    disputed=(),
+    disputed_total=0,
     matrix=MATRIX,
     paging=Paging(page=1, page_rows=50, total_rows=84),
     failures=(TEST_FAILURE, HOSTILE_FAILURE),
@@ -297,6 +308,7 @@ BACKEND = BackendPage(
 )  # fmt: skip
 EMPTY_BACKEND = replace(
     BACKEND,
+    asked=UNJUDGED.repo,
     repo=UNJUDGED.repo,
     health=replace(UNJUDGED, counts=Counts(), last_run=None, pull_requests=0),
     environment=(),
@@ -320,24 +332,25 @@ PULL_REQUEST = PullRequestPage(
     commits=(
         PullRequestCommit(
             sha=SHA, is_sha=True, first_seen=NOW - timedelta(minutes=50),
-            counts=Counts.of(success=2, failure=1, timed_out=1), running=1,
+            counts=Counts.of(success=2, failure=1, timed_out=1), running=1, disputed=0,
             backends=(
                 PullRequestBackend(
                     repo=FALCON.repo, level="L2", counts=Counts.of(success=1, failure=1, timed_out=1), running=1,
-                    jobs=(FAILED, TIMED_OUT, RUNNING, PASSED), superseded=(FIRST_ATTEMPT,),
+                    disputed=0, is_new=False, jobs=(FAILED, TIMED_OUT, RUNNING, PASSED), superseded=(FIRST_ATTEMPT,),
                 ),
                 PullRequestBackend(
-                    repo=MESA.repo, level="L4", counts=Counts.of(success=1), running=0,
+                    repo=MESA.repo, level="L4", counts=Counts.of(success=1), running=0, disputed=0, is_new=False,
                     jobs=(replace(PASSED, repo=MESA.repo, level="L4", verified=False),), superseded=(),
                 ),
             ),
         ),
         PullRequestCommit(
             sha=OLDER_SHA, is_sha=True, first_seen=NOW - timedelta(hours=9), counts=Counts.of(success=1, cancelled=1),
-            running=0,
+            running=0, disputed=0,
             backends=(
                 PullRequestBackend(
                     repo=FALCON.repo, level="L2", counts=Counts.of(success=1, cancelled=1), running=0,
+                    disputed=0, is_new=False,
                     jobs=(replace(PASSED, state="cancelled", sha=OLDER_SHA), replace(PASSED, sha=OLDER_SHA)),
                     superseded=(),
                 ),
@@ -379,3 +392,84 @@ NOT_FAILING = replace(
     TEST, kind="none", reason="It has not failed in the last 7 days.", backends=(), occurrences=(), occurrences_total=0,
     variants=(),
 )  # fmt: skip
+
+# Two results for one job name: of a job that passed, of one that failed, and of one that still runs here.
+DISPUTED = replace(PASSED, refused=("failure", "failure", "success"))
+DISPUTED_FAILURE = replace(FAILED, refused=("success",))
+DISPUTED_RUN = replace(RUNNING, refused=("failure",))
+_ROW = MATRIX.rows[0]
+DISPUTED_BACKEND = replace(
+    BACKEND,
+    health=replace(FALCON, disputed=14),
+    running=(DISPUTED_RUN,),
+    disputed=(DISPUTED_RUN, DISPUTED, DISPUTED_FAILURE),
+    disputed_total=15,
+    matrix=replace(
+        MATRIX,
+        rows=(
+            replace(
+                _ROW,
+                cells=(
+                    Cell(state="success", jobs=(DISPUTED,), attempts=1),
+                    Cell(state="failure", jobs=(DISPUTED_FAILURE,), attempts=1),
+                    Cell(state="success", jobs=(PASSED,), attempts=1),
+                ),
+            ),
+            *MATRIX.rows[1:],
+        ),
+    ),
+)
+_COMMIT = PULL_REQUEST.commits[0]
+DISPUTED_PULL_REQUEST = replace(
+    PULL_REQUEST,
+    commits=(
+        replace(
+            _COMMIT,
+            counts=Counts.of(success=2),
+            running=1,
+            disputed=2,
+            backends=(
+                replace(
+                    _COMMIT.backends[0], counts=Counts.of(success=1), disputed=2, jobs=(DISPUTED, DISPUTED_RUN),
+                    superseded=(replace(FIRST_ATTEMPT, refused=("success",)),),
+                ),
+                _COMMIT.backends[1],
+            ),
+        ),
+    ),
+)  # fmt: skip
+DISPUTED_SUMMARY = replace(SUMMARY, backends=(replace(FALCON, disputed=3), NPU, replace(MESA, disputed=1)))
+
+# `example-labs/torch-falcon` was renamed from torch-hawk; another repo had its name before, and a third one since gone.
+OLD_NAME, EARLIER = "example-labs/torch-hawk", "example-labs/torch-falcon@500"
+RENAMED_BACKEND = replace(
+    BACKEND,
+    asked=OLD_NAME,
+    names=(
+        KnownName(name=FALCON.repo, first_seen=NOW - timedelta(days=9), last_seen=NOW - timedelta(minutes=14)),
+        KnownName(name=OLD_NAME, first_seen=NOW - timedelta(days=90), last_seen=NOW - timedelta(days=9)),
+    ),
+    earlier=(
+        EarlierRepository(backend=EARLIER, repository_id="500", last_seen=NOW - timedelta(days=12)),
+        EarlierRepository(backend=NPU.repo, repository_id="501", last_seen=NOW - timedelta(days=50)),
+    ),
+)
+EARLIER_BACKEND = replace(BACKEND, asked=EARLIER, repo=EARLIER, health=replace(NPU, repo=EARLIER), running=())
+SUMMARY_OF_BOTH = replace(SUMMARY, backends=(FALCON, replace(NPU, repo=EARLIER)), breakers=())
+PULL_REQUEST_OF_THREE = replace(
+    PULL_REQUEST,
+    commits=(
+        replace(
+            _COMMIT,
+            backends=tuple(
+                replace(_COMMIT.backends[1], repo=repo, is_new=is_new)
+                for repo, is_new in ((FALCON.repo, False), (EARLIER, False), (f"{FALCON.repo}@502", True))
+            ),
+        ),
+    ),
+)
+TEST_OF_BOTH = replace(
+    TEST,
+    backends=(TEST.backends[0], replace(TEST.backends[1], repo=EARLIER)),
+    occurrences=(replace(TEST.occurrences[0], repo=EARLIER),),
+)

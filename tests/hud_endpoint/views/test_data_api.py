@@ -25,6 +25,7 @@ from hud_endpoint.views.models.counts import Counts
 from tests.hud_endpoint.clickhouse import history
 from tests.hud_endpoint.samples import COMPLETED_CALLBACK, IN_PROGRESS, changed
 from tests.hud_endpoint.views import sample_pages
+from tests.hud_endpoint.views.test_oracle import NO_NAMES
 from tests.integration.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ def test_every_page_has_a_json_form(name: str) -> None:
 
 NEW_FAILURE: dict[str, Any] = {
     "repo": "o/r",
+    "reported_as": "o/r",
     "classname": "TestA",
     "name": "test_a",
     "file": "",
@@ -283,7 +285,7 @@ class TestFeed:
     )
     def test_hostile_text_is_only_text(self, text: str) -> None:
         hostile = NEW_FAILURE | dict.fromkeys(("name", "classname", "file", "workflow", "job", "repo", "sha"), text)
-        made = write_feed([hostile, NEW_FAILURE], repo="", base="https://hud", now=datetime.now(UTC))
+        made = write_feed([hostile, NEW_FAILURE], asked="", backend="", base="https://hud", now=datetime.now(UTC))
         feed = ET.fromstring(made)  # noqa: S314 - our own
         check_feed(feed)
         assert {element.tag.removeprefix(ATOM) for element in feed.iter()} == {
@@ -292,10 +294,10 @@ class TestFeed:
 
     def test_an_entry_keeps_its_id_and_a_new_failure_has_another(self) -> None:
         def ids(*rows: dict[str, Any]) -> list[str | None]:
-            made = write_feed(rows, repo="", base="https://hud", now=datetime.now(UTC))
+            made = write_feed(rows, asked="", backend="", base="https://hud", now=datetime.now(UTC))
             return [entry.findtext(f"{ATOM}id") for entry in ET.fromstring(made).findall(f"{ATOM}entry")]  # noqa: S314
 
-        told = [NEW_FAILURE | {"message": "other"}, NEW_FAILURE | {"key": "k2"}, NEW_FAILURE | {"repo": "o/s"}]
+        told = [NEW_FAILURE | {"message": "other"}, NEW_FAILURE | {"key": "k2"}, NEW_FAILURE | {"reported_as": "o/s"}]
         same, later, elsewhere = ids(*told)
         assert ids(NEW_FAILURE) == [same]
         assert len({same, later, elsewhere}) == 3
@@ -425,6 +427,6 @@ def test_running_jobs_come_from_dynamodb(stack: Stack, url: str, dynamodb: Dynam
     assert len(page["running"]) == page["health"]["running"] == 2
     report(COMPLETED_CALLBACK)
     running = RunningJobs(dynamodb, RESULTS_TABLE)
-    assert [job.name for job, _ in running.of_pull_request("pytorch/pytorch", number)] == ["test-bf16"]
-    assert running.of_pull_request("other/pytorch", number) == []
-    assert running.counts([repo, "nobody/here"]) == {repo: 1, "nobody/here": 0}
+    assert [job.name for job, _ in running.of_pull_request("pytorch/pytorch", number, NO_NAMES)] == ["test-bf16"]
+    assert running.of_pull_request("other/pytorch", number, NO_NAMES) == []
+    assert running.counts([repo, "nobody/here"], NO_NAMES) == {repo: 1, "nobody/here": 0}

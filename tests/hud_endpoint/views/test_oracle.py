@@ -15,6 +15,7 @@ import pytest
 from hud_endpoint.views.data import backend_page
 from hud_endpoint.views.data.backend_page import read_backend
 from hud_endpoint.views.data.backends import BUCKET_HOURS
+from hud_endpoint.views.data.names import Names, read_names
 from hud_endpoint.views.data.pull_request_page import read_pull_request
 from hud_endpoint.views.data.reader import ask
 from hud_endpoint.views.data.readiness import Criteria
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from hud_endpoint.views.models.jobs import Job
     from tests.hud_endpoint.clickhouse.history import Row
 
-SEEDS = ("a", "b")
+SEEDS = ("a", "b", "renamed")
 BASELINE_COMMITS, BASELINE_SHARE = 5, 0.8  # the rule of breakers
 FILTERS = [*(Filters(days=days) for days in WINDOWS), *(Filters(days=30, event=event) for event in EVENTS)]
 filters_named = pytest.mark.parametrize("filters", FILTERS, ids=lambda one: f"{one.days}-{one.event or 'all'}")
@@ -39,23 +40,26 @@ filters_named = pytest.mark.parametrize("filters", FILTERS, ids=lambda one: f"{o
 class NothingRuns:
     """DynamoDB without a running job."""
 
-    def of_backend(self, _repo: str) -> list[tuple[Job, str]]:
+    def under_name(self, _repo: str, _names: Names) -> list[tuple[Job, str]]:
         return []
 
-    def of_pull_request(self, _upstream_repo: str, _number: int) -> list[tuple[Job, str]]:
+    def of_pull_request(self, _upstream_repo: str, _number: int, _names: Names) -> list[tuple[Job, str]]:
         return []
 
-    def counts(self, _repos: Any) -> dict[str, int]:
+    def counts(self, _backends: Any, _names: Names) -> dict[str, int]:
         return {}
 
 
 RUNNING: Any = NothingRuns()
+NO_NAMES = Names()  # where nothing was renamed, each name is its own
 
 
 class History(NamedTuple):
     """A history in ClickHouse."""
 
+    seed: str
     ask: Ask
+    names: Names
     repos: list[str]
     rows: list[Row]
     now: datetime
@@ -67,12 +71,17 @@ def told(request: pytest.FixtureRequest, clickhouse: Client) -> History:
     now = datetime.now(UTC)
     seed = f"oracle-{request.param}"
     repos = [f"{seed}/backend-{number}" for number in range(4)]
-    rows = history.made_up(repos, now, seed, runs=80)
-    history.load(clickhouse, [row for row in rows if row["run_attempt"] == 1 and not row["is_deleted"]])
+    rows = reported = history.made_up(repos, now, seed, runs=80)
+    if request.param == "renamed":
+        ended = [row for row in rows if row["status"] == "completed"]
+        reported, rows = history.under_former_names(ended, repos, now)
+        repos = sorted({row["downstream_repo"] for row in rows})
+    history.load(clickhouse, [row for row in reported if row["run_attempt"] == 1 and not row["is_deleted"]])
     history.refresh(clickhouse)
-    history.load(clickhouse, [row for row in rows if row["run_attempt"] > 1 or row["is_deleted"]])
+    history.load(clickhouse, [row for row in reported if row["run_attempt"] > 1 or row["is_deleted"]])
     history.refresh(clickhouse)
-    return History(partial(ask, lambda: clickhouse), repos, rows, now)
+    asked = partial(ask, lambda: clickhouse)
+    return History(request.param, asked, read_names(asked), repos, rows, now)
 
 
 def events(filters: Filters) -> list[str]:
@@ -85,7 +94,7 @@ def counts(told: Any) -> dict[str, int]:
 
 @filters_named
 def test_the_summary(told: History, filters: Filters) -> None:
-    page = read_summary(told.ask, RUNNING, filters, told.now)
+    page = read_summary(told.ask, RUNNING, told.names, filters, told.now)
     shown = {row.repo: row for row in page.backends if row.repo in told.repos}
     expected = history.by_repo(history.counted(told.rows, told.now, filters.days, events(filters)))
     remembered = history.by_repo(history.counted(told.rows, told.now, max(7, filters.days), events(filters)))
@@ -102,6 +111,7 @@ def test_the_summary(told: History, filters: Filters) -> None:
         assert row.tests == sum(job["total_tests"] for job in jobs)
         assert row.tests_failed == sum(job["failed_tests"] for job in jobs)
         assert row.tests_flaky == sum(job["flaky_tests"] for job in jobs)
+        assert row.disputed == sum(bool(job["conflicts"]) for job in jobs)
         assert row.pull_requests == len({(job["upstream_repo"], job["pr_number"]) for job in jobs if job["pr_number"]})
         newest = max(remembered[repo], key=lambda job: job["first_seen"])
         assert row.last_run == newest["first_seen"]
@@ -139,7 +149,7 @@ def check_trend(trend: Any, jobs: list[Row], filters: Filters, now: datetime) ->
 @filters_named
 def test_breakers(told: History, filters: Filters) -> None:
     """The rule once more, in other words: commit by commit, over sets."""
-    page = read_summary(told.ask, RUNNING, filters, told.now)
+    page = read_summary(told.ask, RUNNING, told.names, filters, told.now)
     found = {
         (one.upstream_repo, one.pr_number, one.sha): one
         for one in page.breakers
@@ -186,7 +196,7 @@ def test_some_history_has_breakers(clickhouse: Client) -> None:
             )
     history.load(clickhouse, rows)
     history.refresh(clickhouse)
-    page = read_summary(partial(ask, lambda: clickhouse), RUNNING, Filters(days=1), now)
+    page = read_summary(partial(ask, lambda: clickhouse), RUNNING, NO_NAMES, Filters(days=1), now)
     [breaker] = [one for one in page.breakers if one.upstream_repo == "breaker/upstream"]
     assert (breaker.pr_number, breaker.sha) == (7, "7" * 40)
     assert [(one.repo, one.baseline, one.baseline_commits) for one in breaker.broken] == [
@@ -200,7 +210,7 @@ def test_some_history_has_breakers(clickhouse: Client) -> None:
         row |= {"pytorch_head_sha": "a" * 40, "dynamoKey": row["dynamoKey"] + "/again"}
     history.load(clickhouse, repaired)
     history.refresh(clickhouse)
-    page = read_summary(partial(ask, lambda: clickhouse), RUNNING, Filters(days=1), now)
+    page = read_summary(partial(ask, lambda: clickhouse), RUNNING, NO_NAMES, Filters(days=1), now)
     assert "breaker/upstream" not in {one.upstream_repo for one in page.breakers}  # the PR's newest commit is well
 
 
@@ -238,7 +248,8 @@ def test_the_rule_of_breakers(clickhouse: Client) -> None:
                 rows.append({**row, "pytorch_head_sha": sha * 40, "dynamoKey": f"{row['dynamoKey']}/{sha}"})
     history.load(clickhouse, [{**row, "event_type": "push"} for row in rows])
     history.refresh(clickhouse)
-    page = read_summary(partial(ask, lambda: clickhouse), RUNNING, Filters(days=1, event="push"), datetime.now(UTC))
+    filters = Filters(days=1, event="push")
+    page = read_summary(partial(ask, lambda: clickhouse), RUNNING, NO_NAMES, filters, datetime.now(UTC))
     found = [(one.upstream_repo, one.sha) for one in page.breakers]
     for number, (_, expected) in enumerate(BREAKERS):
         ours = [sha[0] for upstream, sha in found if upstream == f"rule-{number}/upstream"]
@@ -247,10 +258,11 @@ def test_the_rule_of_breakers(clickhouse: Client) -> None:
 
 def test_pages_of_the_matrix_are_the_whole_in_order(told: History, monkeypatch: pytest.MonkeyPatch) -> None:
     filters = Filters(days=30)
-    whole = read_backend(told.ask, RUNNING, Criteria(), told.repos[0], filters, 1, told.now).matrix.rows
+    monkeypatch.setattr(backend_page, "PAGE_ROWS", 200)
+    whole = read_backend(told.ask, RUNNING, told.names, Criteria(), told.repos[0], filters, 1, told.now).matrix.rows
     monkeypatch.setattr(backend_page, "PAGE_ROWS", 3)
     pages = [
-        read_backend(told.ask, RUNNING, Criteria(), told.repos[0], filters, page, told.now)
+        read_backend(told.ask, RUNNING, told.names, Criteria(), told.repos[0], filters, page, told.now)
         for page in range(1, len(whole) // 3 + 2)
     ]
     assert len(whole) > 6
@@ -283,9 +295,10 @@ def plain(repo: str, seen: datetime, number: int, conclusion: str) -> Row:
 
 
 @filters_named
-def test_a_backend(told: History, filters: Filters) -> None:
-    for repo in told.repos[:1]:
-        page = read_backend(told.ask, RUNNING, Criteria(), repo, filters, 1, told.now)
+def test_a_backend(told: History, filters: Filters, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend_page, "PAGE_ROWS", 200)
+    for repo in told.repos if told.seed == "renamed" else told.repos[:1]:
+        page = read_backend(told.ask, RUNNING, told.names, Criteria(), repo, filters, 1, told.now)
         jobs = [
             job
             for job in history.counted(told.rows, told.now, filters.days, events(filters))
@@ -438,7 +451,7 @@ def check_slow_jobs(page: Any, jobs: list[Row]) -> None:
 def test_a_pull_request(told: History) -> None:
     alive = history.executions(told.rows)
     for number in {row["pr_number"] for row in alive if row["pr_number"]}:
-        page = read_pull_request(told.ask, RUNNING, number, "pytorch/pytorch", told.now)
+        page = read_pull_request(told.ask, RUNNING, told.names, number, "pytorch/pytorch", told.now)
         shown = {
             job.key: (commit.sha, job)
             for commit in page.commits

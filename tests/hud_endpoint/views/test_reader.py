@@ -30,12 +30,13 @@ from hud_endpoint.views.models.failed_test import FailingBackend
 from hud_endpoint.views.models.filters import EVENTS, LEVELS, WINDOWS, Filters
 from tests.hud_endpoint.clickhouse import history
 from tests.hud_endpoint.views import sample_pages
-from tests.hud_endpoint.views.test_oracle import RUNNING, NothingRuns, plain
+from tests.hud_endpoint.views.test_oracle import NO_NAMES, RUNNING, NothingRuns, plain
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
     from types_boto3_dynamodb.client import DynamoDBClient
 
+    from hud_endpoint.views.data.names import Names
     from hud_endpoint.views.models.jobs import Job
 
 
@@ -67,7 +68,7 @@ class Switch:
 class OneRuns(NothingRuns):
     """A backend is known by a running job alone."""
 
-    def of_backend(self, _repo: str) -> list[tuple[Job, str]]:
+    def under_name(self, _repo: str, _names: Names) -> list[tuple[Job, str]]:
         return [(sample_pages.RUNNING, "d")]
 
 
@@ -92,7 +93,9 @@ def test_an_outage_shows_the_last_good_page_with_its_age(clickhouse: Client, wha
         assert kept.freshness.last_good
         assert kept.freshness.read_at == good.freshness.read_at
         failed = connect.asked
-        first = {"summary": 2, "backend": 3, "pull_request": 2, "test": 2}[what]  # what a page asks at once
+        first = {"summary": 3, "backend": 4, "pull_request": 3, "test": 2}[
+            what
+        ]  # the names, and what a page asks at once
         assert failed == asked + first
         await reads[what]()
         assert connect.asked == failed  # nobody waits for another failure right away
@@ -132,10 +135,10 @@ def test_a_page_of_which_a_part_can_not_be_read_is_not_shown_in_part(clickhouse:
     runs: Any = NothingRuns()
     now, filters = datetime.now(UTC), Filters()
     reads: dict[str, Any] = {
-        "summary": partial(read_summary, ask, runs, filters, now),
-        "summary-filtered": partial(read_summary, ask, runs, Filters(days=1, text="PARTS/backend"), now),
-        "backend": partial(read_backend, ask, runs, Criteria(), "parts/backend-0", filters, 1, now),
-        "pull_request": partial(read_pull_request, ask, runs, 4242, "parts/upstream", now),
+        "summary": partial(read_summary, ask, runs, NO_NAMES, filters, now),
+        "summary-filtered": partial(read_summary, ask, runs, NO_NAMES, Filters(days=1, text="PARTS/backend"), now),
+        "backend": partial(read_backend, ask, runs, NO_NAMES, Criteria(), "parts/backend-0", filters, 1, now),
+        "pull_request": partial(read_pull_request, ask, runs, NO_NAMES, 4242, "parts/upstream", now),
         "test": partial(read_test, ask, "test_shared", "", "", filters, now),
     }
     reads[what]()
@@ -158,7 +161,7 @@ def test_an_outage_with_nothing_kept_is_refused_in_words(clickhouse: Client) -> 
             assert refusal.value.code == "dashboard_unavailable"
 
     anyio.run(ask)
-    assert connect.asked == 2  # what a page asks at once, once
+    assert connect.asked == 1  # for the names, once
 
 
 def test_running_jobs_of_backends_are_counted_at_the_same_time() -> None:
@@ -169,7 +172,7 @@ def test_running_jobs_of_backends_are_counted_at_the_same_time() -> None:
             both.wait()
             return {"Count": len(request["ExpressionAttributeValues"][":value"]["S"])}
 
-    counted = RunningJobs(Client(), "t").counts(["a/b", "a/longer"])  # type: ignore[arg-type]  # a stand-in
+    counted = RunningJobs(Client(), "t").counts(["a/b", "a/longer"], NO_NAMES)  # type: ignore[arg-type]  # a stand-in
     assert counted == {"a/b": 3, "a/longer": 8}
 
 
@@ -317,7 +320,7 @@ def test_running_jobs_of_any_shape_are_read(dynamodb: DynamoDBClient) -> None:
     ]
     for item in items:
         dynamodb.put_item(TableName=table, Item={**item, "running_repo": {"S": repo}, "status": {"S": "in_progress"}})
-    jobs = {job.key.rpartition("/")[2]: job for job, _ in RunningJobs(dynamodb, table).of_backend(repo)}
+    jobs = {job.key.rpartition("/")[2]: job for job, _ in RunningJobs(dynamodb, table).under_name(repo, NO_NAMES)}
     assert set(jobs) == {"bare", "odd", "whole"}
     assert jobs["whole"].started_at == jobs["whole"].first_seen == datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
     assert jobs["whole"].queue_time == 1.5

@@ -16,7 +16,7 @@ from hud_endpoint.views.data.readiness import Criteria
 from hud_endpoint.views.data.running import RunningJobs
 from hud_endpoint.views.models.filters import Filters
 from tests.hud_endpoint.clickhouse import history
-from tests.hud_endpoint.views.test_oracle import RUNNING, plain
+from tests.hud_endpoint.views.test_oracle import NO_NAMES, RUNNING, plain
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -48,13 +48,13 @@ def test_a_finished_job(clickhouse: Client) -> None:
     history.load(clickhouse, rows)
     history.refresh(clickhouse)
     asked: Any = partial(ask, lambda: clickhouse)
-    shown = read_backend(asked, RUNNING, Criteria(), repo, Filters(), 1, now).matrix.rows
+    shown = read_backend(asked, RUNNING, NO_NAMES, Criteria(), repo, Filters(), 1, now).matrix.rows
     assert len(shown) == len(ROWS)
     for number, (_, _, _, verified) in enumerate(ROWS):
         (on_matrix,) = [one for one in shown if one.sha == f"{number:040x}"]
         assert on_matrix.verified is verified
         assert [job.verified for cell in on_matrix.cells if cell for job in cell.jobs] == [verified]
-        page = read_pull_request(asked, RUNNING, 7_100_000 + number, "verified/upstream", now)
+        page = read_pull_request(asked, RUNNING, NO_NAMES, 7_100_000 + number, "verified/upstream", now)
         assert [job.verified for about in page.commits for one in about.backends for job in one.jobs] == [verified]
 
 
@@ -71,7 +71,7 @@ def test_a_running_job(dynamodb: DynamoDBClient, event: str, *, dispatch: bool, 
             "commit_verified": {"BOOL": commit},
         },
     )
-    [(job, _)] = RunningJobs(dynamodb, "torchci-oot-workflow-job").of_backend(repo)
+    [(job, _)] = RunningJobs(dynamodb, "torchci-oot-workflow-job").under_name(repo, NO_NAMES)
     assert job.verified is verified
 
 

@@ -11,7 +11,7 @@ commits AS (
         max(hour) AS last_hour
     FROM oot.commit_hours FINAL
     WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-        AND repo = {repo: String}
+        AND (repo, repository_id) IN (SELECT repo, repository_id FROM oot.backend_names FINAL WHERE backend = {repo: String})
         AND (empty({events: Array(String)}) OR has({events: Array(String)}, event_type))
     GROUP BY commit
 )

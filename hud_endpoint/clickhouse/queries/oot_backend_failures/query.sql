@@ -17,7 +17,7 @@ SELECT
     countIf(failures > 0) OVER () AS failures_total
 FROM oot.failed_tests FINAL
 WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
-    AND repo = {repo: String}
+    AND (repo, repository_id) IN (SELECT repo, repository_id FROM oot.backend_names FINAL WHERE backend = {repo: String})
     AND (empty({events: Array(String)}) OR has({events: Array(String)}, event_type))
 GROUP BY test
 HAVING failures > 0 OR flakes > 0

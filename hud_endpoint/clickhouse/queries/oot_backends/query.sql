@@ -18,6 +18,7 @@ SELECT
     queue_count AS queue_jobs,
     queue_quantiles,
     trend,
+    disputed,
     pull_requests,
     commits,
     judged_commits,

@@ -1,8 +1,9 @@
--- Every job execution of a backend on the commits, of these days, all attempts, newest first. `commits` are those of
--- oot_backend_commits.
+-- Every job execution under any name of a backend on the commits, of these days, all attempts, newest first; others may
+-- have had one of the names as well, `repository_id` tells. `commits` are those of oot_backend_commits.
 SELECT
     dynamoKey AS key,
     downstream_repo AS repo,
+    repository_id,
     downstream_repo_level AS level,
     workflow_name AS workflow,
     job_name AS name,
@@ -18,6 +19,7 @@ SELECT
     pr_number,
     pytorch_head_sha AS sha,
     cityHash64(upstream_repo, pr_number, pytorch_head_sha) AS commit,
+    conflicts,
     dispatch_verified,
     commit_verified,
     first_seen,
@@ -37,7 +39,7 @@ SELECT
     arraySlice(JSONExtract(failed_tests_json, 'Array(Tuple(name String))').name, 1, 20) AS failures
 FROM default.oot_workflow_job FINAL
 WHERE toDate(first_seen) IN {days: Array(Date)}
-    AND downstream_repo = {repo: String}
+    AND downstream_repo IN (SELECT repo FROM oot.backend_names FINAL WHERE backend = {repo: String})
     AND commit IN {commits: Array(UInt64)}
     AND (empty({events: Array(String)}) OR has({events: Array(String)}, event_type))
 ORDER BY first_seen DESC, key ASC

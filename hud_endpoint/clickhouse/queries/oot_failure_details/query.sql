@@ -14,6 +14,6 @@ SELECT
     artifact_url
 FROM default.oot_test_failures FINAL
 WHERE toDate(first_seen) IN {days: Array(Date)}
-    AND downstream_repo = {repo: String}
+    AND downstream_repo IN (SELECT repo FROM oot.backend_names FINAL WHERE backend = {repo: String})
     AND has({ids: Array(UInt64)}, id)
 LIMIT 1000

@@ -7,13 +7,13 @@ jobs AS (
     SELECT
         repo,
         intDiv(dateDiff('hour', hour, now('UTC')), 168) AS week,
-        argMax(backend_hours.level, backend_hours.last_run) AS level,
-        max(backend_hours.last_run) AS last_run,
+        argMax(hours.level, hours.last_run) AS level,
+        max(hours.last_run) AS last_run,
         sum(success) AS passed,
-        sum(success) + sum(failure) + sum(backend_hours.timed_out) AS judged,
-        sum(backend_hours.timed_out) AS timed_out,
+        sum(success) + sum(failure) + sum(hours.timed_out) AS judged,
+        sum(hours.timed_out) AS timed_out,
         if(sum(queue_count) > 0, quantilesTimingMerge(0.5, 0.95)(queue_quantiles)[1], NULL) AS queue_p50
-    FROM oot.backend_hours FINAL
+    FROM oot.hours_by_backend AS hours
     WHERE hour >= since AND event_type NOT IN ('nightly', 'periodic')
     GROUP BY repo, week
 ),
@@ -22,9 +22,9 @@ commits AS (
     SELECT
         repo,
         intDiv(dateDiff('hour', min(hour), now('UTC')), 168) AS week,
-        minIf(commit_hours.dispatched_at, commit_hours.dispatched_at > toDateTime64(0, 3)) AS dispatched,
-        max(commit_hours.ended_at) AS ended
-    FROM oot.commit_hours FINAL
+        minIf(hours.dispatched_at, hours.dispatched_at > toDateTime64(0, 3)) AS dispatched,
+        max(hours.ended_at) AS ended
+    FROM oot.commits_by_backend AS hours
     WHERE hour >= since AND event_type NOT IN ('nightly', 'periodic')
     GROUP BY repo, commit
     HAVING dispatched > toDateTime64(0, 3) AND ended > dispatched

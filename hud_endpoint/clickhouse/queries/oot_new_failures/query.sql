@@ -20,7 +20,7 @@ WITH (
                 first_seen,
                 superseded,
                 hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64})) AS within
-            FROM oot.failed_tests FINAL
+            FROM oot.failures_by_backend
             WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay(2 * {days: UInt64}))
                 AND ({repo: String} = '' OR repo = {repo: String})
         ) AS failed
@@ -34,7 +34,8 @@ WITH (
 ) AS began
 
 SELECT
-    toString(repo) AS repo,
+    repo,
+    toString(reported_as) AS reported_as,
     classname,
     name,
     file,
@@ -48,6 +49,6 @@ SELECT
     sha,
     event_type,
     run_url
-FROM oot.failed_tests FINAL
+FROM oot.failures_by_backend
 WHERE notEmpty(began) AND hour >= toStartOfHour(arrayMin(began.2)) AND has(began.1, id)
 ORDER BY began_at DESC, repo ASC, classname ASC, name ASC, file ASC

@@ -3,6 +3,7 @@
 SELECT
     dynamoKey AS key,
     downstream_repo AS repo,
+    repository_id,
     downstream_repo_level AS level,
     workflow_name AS workflow,
     job_name AS name,
@@ -17,6 +18,7 @@ SELECT
     upstream_repo,
     pr_number,
     pytorch_head_sha AS sha,
+    conflicts,
     dispatch_verified,
     commit_verified,
     first_seen,

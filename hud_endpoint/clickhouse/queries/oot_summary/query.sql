@@ -15,7 +15,7 @@ SELECT
     sum(hours.tests) AS tests,
     sum(hours.tests_failed) AS tests_failed,
     max(hours.last_run) AS last_run
-FROM oot.backend_hours AS hours FINAL
+FROM oot.hours_by_backend AS hours
 WHERE hours.hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64}))
 GROUP BY repo
 ORDER BY pass_rate ASC NULLS LAST, repo ASC

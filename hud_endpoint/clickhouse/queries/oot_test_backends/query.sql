@@ -17,7 +17,7 @@ SELECT
 FROM
 (
     SELECT repo, classname, file, hour, first_seen, id, job, superseded, recovered, hour >= toStartOfHour(now('UTC') - toIntervalDay({days: UInt64})) AS within
-    FROM oot.failed_tests FINAL
+    FROM oot.failures_by_backend
     WHERE hour >= toStartOfHour(now('UTC') - toIntervalDay(2 * {days: UInt64}))
         AND named = cityHash64({name: String})
         AND name = {name: String}
