@@ -11,6 +11,9 @@ import pytest
 
 from oot_runner import junit
 
+for plugin in ("xdist", "pytest_rerunfailures"):  # the producers; the environment of Python 3.8 has none of them
+    pytest.importorskip(plugin)
+
 if TYPE_CHECKING:
     from pathlib import Path
 
