@@ -126,6 +126,24 @@ def test_each_backend_has_its_own_results(clickhouse: Client, situation: str) ->
     }
 
 
+def test_two_repos_that_had_one_name_are_told_apart_on_the_same_commit(clickhouse: Client) -> None:
+    same = {"pr_number": PR, "pytorch_head_sha": "8" * 40}
+    first, second = results([("a", "1", 5), ("a", "2", 5)], "names-commit", **same)
+    second["first_seen"] += timedelta(seconds=1)
+    history.load(clickhouse, [first, second])
+    history.refresh(clickhouse)
+    for name, row in (("names-commit/a", second), ("names-commit/a@names-commit.1", first)):
+        [line] = page_of(clickhouse, name).matrix.rows
+        [job] = [job for cell in line.cells if cell for job in cell.jobs]
+        assert (job.repo, job.first_seen) == (name, row["first_seen"])
+    asked = asking(clickhouse)
+    [commit] = read_pull_request(asked, RUNNING, read_names(asked), PR, "names-commit/upstream", NOW).commits
+    assert {backend.repo: len(backend.jobs) for backend in commit.backends} == {
+        "names-commit/a": 1,
+        "names-commit/a@names-commit.1": 1,
+    }
+
+
 def test_a_commit_is_counted_once_where_a_job_was_run_again_under_a_new_name(clickhouse: Client) -> None:
     """The re-run supersedes the attempt under the old name, and the pull request's page shows one backend."""
     [old, new] = results([("old", "1", 9), ("new", "1", 5)], "names-rerun", pr_number=PR, run_id="1", delivery_id="d")
