@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 Benches = dict[str, Bench]
 
 
-@pytest.fixture(scope="session")
-def aws_environment_of_benches(aws: dict[str, Any]) -> Iterator[None]:
-    """What relays in this process find the stack's AWS by."""
+@contextmanager
+def aws_environment(aws: dict[str, Any]) -> Iterator[None]:
+    """What apps built in the block find the stack's AWS by; no longer, for it would hold for tests elsewhere too."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL", aws["endpoint_url"])
         environment.setenv("AWS_DEFAULT_REGION", aws["region_name"])
@@ -41,16 +41,17 @@ def aws_environment_of_benches(aws: dict[str, Any]) -> Iterator[None]:
 def make_benches(
     stack: Stack,
     dynamodb: DynamoDBClient,
-    aws_environment_of_benches: None,
+    aws: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[Hud], Benches]]:
     with ExitStack() as closing:
 
         def make(hud: Hud) -> Benches:
-            return {
-                policy: Bench(stack, dynamodb, tmp_path_factory.mktemp(policy), closing, policy=policy, hud=hud)
-                for policy in get_args(Policy)
-            }
+            with aws_environment(aws):
+                return {
+                    policy: Bench(stack, dynamodb, tmp_path_factory.mktemp(policy), closing, policy=policy, hud=hud)
+                    for policy in get_args(Policy)
+                }
 
         yield make
 
@@ -63,11 +64,13 @@ def benches(stack: Stack, make_benches: Callable[[Hud], Benches]) -> Benches:
 
 @pytest.fixture(scope="session")
 def breakable_benches(
-    make_benches: Callable[[Hud], Benches], dynamodb: DynamoDBClient, aws_environment_of_benches: None
+    make_benches: Callable[[Hud], Benches], dynamodb: DynamoDBClient, aws: dict[str, Any]
 ) -> Iterator[Benches]:
     """The same before a HUD in this process, whose code a test may change, with a table of its own."""
     name = f"results-{uuid.uuid4().hex}"
     [like] = [table for table in dynamodb_tables() if table["TableName"] == RESULTS_TABLE]
     dynamodb.create_table(**{**like, "TableName": name})
-    with served(apps.results(ResultsSettings(internal_api_token=SECRET, results_table=name))) as url:
+    with aws_environment(aws):
+        results = apps.results(ResultsSettings(internal_api_token=SECRET, results_table=name))
+    with served(results) as url:
         yield make_benches(Hud(url, SECRET, name))

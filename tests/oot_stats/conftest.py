@@ -47,6 +47,7 @@ def aws_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     }
     for name, value in told.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the keys of the first test that used it
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     return told
 
