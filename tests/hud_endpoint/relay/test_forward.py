@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+import requests
+import responses
 
 from hud_endpoint.relay import forward as forwarding
 from hud_endpoint.relay.forward import Conflicting, Delivered, Refused, Unavailable, forward
 from tests.hud_endpoint.web import Answer, Asked, Web, as_json
-
-if TYPE_CHECKING:
-    import requests
 
 PAYLOAD: dict[str, Any] = {"trusted": {"verified_repo": "o/r"}, "untrusted": {"callback_payload": {"x": "é\u2028"}}}
 FINE = {"ok": True, "status": "completed", "dynamoKey": "k"}
@@ -96,6 +95,26 @@ def test_a_hud_that_is_gone(session: requests.Session) -> None:
         closed.bind(("127.0.0.1", 0))
         answer = forward(session, f"http://127.0.0.1:{closed.getsockname()[1]}/", "t", PAYLOAD)
     assert answer == Unavailable("no answer (ConnectionError)", ours=False)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.SSLError("certificate verify failed"),
+        requests.exceptions.ProxyError("407"),
+        requests.exceptions.ConnectTimeout("two seconds"),
+        requests.exceptions.InvalidURL("no host"),
+        requests.exceptions.RetryError("too many"),
+        ConnectionResetError(104, "reset"),
+        TimeoutError("timed out"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_the_network_is_an_answer_too(session: requests.Session, error: Exception) -> None:
+    with responses.RequestsMock() as answers:
+        answers.post("https://hud.example.org/api", body=error)
+        answer = forward(session, "https://hud.example.org/api", "t", PAYLOAD)
+    assert answer == Unavailable(f"no answer ({type(error).__name__})", ours=False)
 
 
 def test_what_is_sent(session: requests.Session, web: Web) -> None:
